@@ -1,0 +1,73 @@
+"""The few array operations that simulators need beyond the array API standard, for numpy and torch alike."""
+
+from typing import Any, cast
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_torch_array, numpy
+
+Array = Any
+"""A numpy array or a torch tensor."""
+
+
+def namespace(array: Array) -> Any:
+    """Return the array API namespace of ``array``: numpy's or torch's."""
+    return numpy if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
+
+
+def like(reference: Array, values: Array, dtype: str | None = None) -> Array:
+    """Return ``values`` as an array of the library and device of ``reference``.
+
+    Args:
+        reference: A numpy array or torch tensor; only its library and device matter.
+        values: Anything ``numpy.asarray`` takes, or already an array of that library.
+        dtype: Name of the element type, for example ``"float32"``; None keeps that of ``values``.
+    """
+    xp = namespace(reference)
+    if is_torch_array(values):
+        return values if dtype is None else values.to(getattr(xp, dtype))
+    converted = np.asarray(values, dtype=dtype)
+    if xp is numpy:
+        return converted
+    return xp.asarray(converted, device=device(reference))
+
+
+def tree_map(function: Any, *trees: Any) -> Any:
+    """Apply ``function`` to the arrays of NamedTuples, tuples or dicts that have the same structure.
+
+    None stays None.
+    """
+    first = trees[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {name: tree_map(function, *(tree[name] for tree in trees)) for name in first}
+    if isinstance(first, tuple):
+        mapped = [tree_map(function, *branches) for branches in zip(*trees, strict=True)]
+        return type(first)(*mapped) if hasattr(first, "_fields") else tuple(mapped)
+    return function(*trees)
+
+
+def tree_where(mask: Array, chosen: Any, other: Any) -> Any:
+    """Take the rows of ``chosen`` where ``mask`` holds and those of ``other`` elsewhere.
+
+    Args:
+        mask: Booleans, [*batch].
+        chosen: A state; the shape of each of its arrays ends with the batch shape, or broadcasts to it.
+        other: A state of the same structure.
+    """
+    xp = namespace(mask)
+    return tree_map(lambda a, b: xp.where(mask, a, b), chosen, other)
+
+
+def straight_through(exact: Array, relaxed: Array) -> Array:
+    """Return ``exact``, with the gradient of ``relaxed`` (Bengio et al., arXiv 1308.3432).
+
+    Args:
+        exact: The value, for example a rounded quantity; numpy or torch.
+        relaxed: A differentiable stand-in of the same shape. Only torch tensors carry gradients.
+    """
+    if not is_torch_array(exact) or not relaxed.requires_grad:
+        return exact
+    from sandtable.simulators.straight_through import StraightThrough
+
+    return cast(Array, StraightThrough.apply(exact, relaxed))

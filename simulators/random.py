@@ -1,0 +1,159 @@
+"""Randomness that is addressed, not consumed: every draw is a pure function of (key, counter).
+
+A key is a 64-bit integer; a row of a batch has one. What happens to the row at time t depends on (key, t) alone, so it
+depends neither on the size of the batch, nor on the device, nor on what ran before. ``fold_in`` gives child streams: one
+per kind of draw, per episode, per row. The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): its i-th output
+for seed ``key`` is ``mix(key + (i + 1) * GAMMA)``. Only integer operations on 64 bits occur, so numpy and torch give the
+same bits on every device; draws that pass through ``log`` or the like agree to a few units in the last place.
+
+Two draws of one kind from the same (key, counter) are the same number: give each kind of draw a stream of its own.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy import special, stats
+
+from sandtable.simulators.arrays import Array, like, namespace
+
+
+def _signed(value: int) -> int:
+    """Wrap an integer to the range of int64."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+GAMMA = _signed(0x9E3779B97F4A7C15)
+_MIX_1 = _signed(0xBF58476D1CE4E5B9)
+_MIX_2 = _signed(0x94D049BB133111EB)
+_CHILD = _signed(0xD1B54A32D192ED03)  # moves the child streams away from the draws of the same key
+
+
+def _xor_shift(word: Array, shift: int) -> Array:
+    """Return ``word ^ (word >>> shift)``; the mask makes the arithmetic shift of int64 a logical one."""
+    return word ^ ((word >> shift) & ((1 << (64 - shift)) - 1))
+
+
+def _mix(word: Array) -> Array:
+    """SplitMix64's finaliser: a bijection of 64-bit words."""
+    word = _xor_shift(word, 30) * _MIX_1
+    word = _xor_shift(word, 27) * _MIX_2
+    return _xor_shift(word, 31)
+
+
+def make_key(seed: Any) -> Array:
+    """Return the key of a seed: the seed itself, as int64.
+
+    Args:
+        seed: An integer or an array of integers (numpy or torch); integers beyond 64 bits wrap.
+
+    Returns:
+        int64, the shape of ``seed``.
+    """
+    if isinstance(seed, int | np.integer):
+        return np.asarray(_signed(int(seed)), dtype=np.int64)
+    if isinstance(seed, list | tuple):
+        return np.asarray([_signed(int(one)) for one in seed], dtype=np.int64)
+    xp = namespace(seed)
+    return xp.astype(seed, xp.int64)
+
+
+def bits(key: Array, counter: Any) -> Array:
+    """Return 64 random bits for each (key, counter).
+
+    Args:
+        key: int64 keys.
+        counter: Non-negative integers, an int or an array that broadcasts with ``key``.
+
+    Returns:
+        int64, uniform over all 64-bit words; the shape to which key and counter broadcast.
+    """
+    # numpy warns when a scalar wraps, and never when an array does
+    if isinstance(key, np.ndarray | np.generic) and np.ndim(key) == 0 and np.ndim(counter) == 0:
+        return bits(np.asarray(key)[None], counter)[0]
+    if isinstance(counter, int):
+        return _mix(key + _signed((counter + 1) * GAMMA))
+    xp = namespace(key)
+    counter = xp.astype(counter, xp.int64)
+    if counter.ndim == 0:
+        counter = xp.reshape(counter, (1,))
+        return _mix(key + (counter + 1) * GAMMA) if key.ndim else _mix(key + (counter + 1) * GAMMA)[0]
+    return _mix(key + (counter + 1) * GAMMA)
+
+
+def fold_in(key: Array, data: Any) -> Array:
+    """Return the key of a child stream.
+
+    Args:
+        key: int64 keys.
+        data: Which child: an int, or an array of integers that broadcasts with ``key``.
+
+    Returns:
+        int64 keys; the shape to which key and data broadcast.
+    """
+    return bits(key ^ _CHILD, data)
+
+
+def uniform(key: Array, counter: Any) -> Array:
+    """Return float64 uniforms in [0, 1) with 53 random bits; the shape to which key and counter broadcast."""
+    word = bits(key, counter)
+    xp = namespace(word)
+    return xp.astype((word >> 11) & ((1 << 53) - 1), xp.float64) * 2.0**-53
+
+
+def integers(key: Array, counter: Any, bound: int) -> Array:
+    """Return int64 in [0, bound), each equally likely up to ``bound / 2**53``."""
+    u = uniform(key, counter)
+    xp = namespace(u)
+    return xp.astype(xp.floor(u * bound), xp.int64)
+
+
+def normal(key: Array, counter: Any) -> Array:
+    """Return float64 standard normals by the inverse distribution function (no draw is lost to rejection)."""
+    u = uniform(key, counter) + 2.0**-54  # the middle of the cell: never 0
+    if isinstance(u, np.ndarray | np.generic):
+        return special.ndtri(u)
+    import torch
+
+    return torch.special.ndtri(u)
+
+
+def categorical(key: Array, counter: Any, cumulative: Array) -> Array:
+    """Draw from a finite distribution by its inverse distribution function.
+
+    Args:
+        key: int64 keys.
+        counter: Integers that broadcast with ``key``.
+        cumulative: float64 [k], P(X <= i) for i = 0 .. k - 1; a value beyond the last entry counts as k.
+
+    Returns:
+        int64 in [0, k]; the shape to which key and counter broadcast.
+    """
+    u = uniform(key, counter)
+    xp = namespace(u)
+    table = like(u, cumulative, "float64")
+    return xp.reshape(xp.searchsorted(table, xp.reshape(u, (-1,)), side="right"), u.shape)
+
+
+@lru_cache(maxsize=64)
+def poisson_table(mean: float) -> np.ndarray:
+    """Return P(X <= i) of the Poisson distribution, far enough that float64 rounds the last entry to 1."""
+    if not 0 <= mean <= 1e6:
+        raise ValueError(f"mean must lie in [0, 1e6], not {mean}")
+    last = int(mean + 12 * np.sqrt(mean) + 30)
+    return stats.poisson.cdf(np.arange(last + 1), mean)
+
+
+@lru_cache(maxsize=64)
+def geometric_table(mean: float) -> np.ndarray:
+    """Return P(X <= i) of the geometric distribution on {0, 1, ...} with the given mean."""
+    if not 0 < mean <= 1e4:
+        raise ValueError(f"mean must lie in (0, 1e4], not {mean}")
+    success = 1.0 / (1.0 + mean)
+    last = int(np.ceil(np.log(1e-17) / np.log1p(-success)))
+    return -np.expm1(np.log1p(-success) * np.arange(1, last + 2))
+
+
+def poisson(key: Array, counter: Any, mean: float) -> Array:
+    """Return int64 Poisson draws of one ``mean`` in [0, 1e6]; the shape to which key and counter broadcast."""
+    return categorical(key, counter, poisson_table(float(mean)))
