@@ -31,6 +31,20 @@ def like(reference: Array, values: Array, dtype: str | None = None) -> Array:
     return xp.asarray(converted, device=device(reference))
 
 
+def positive(values: Array) -> Array:
+    """Return ``max(values, 0)``; where ``values`` is 0 its gradient is that of the values."""
+    if isinstance(values, np.ndarray | np.generic):
+        return np.maximum(values, 0.0)
+    return values.clamp_min(0.0)
+
+
+def at_most(values: Array, bound: float) -> Array:
+    """Return ``min(values, bound)``."""
+    if isinstance(values, np.ndarray | np.generic):
+        return np.minimum(values, bound)
+    return values.clamp_max(bound)
+
+
 def tree_map(function: Any, *trees: Any) -> Any:
     """Apply ``function`` to the arrays of NamedTuples, tuples or dicts that have the same structure.
 

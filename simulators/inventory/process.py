@@ -1,0 +1,159 @@
+"""The inventory world as a decision process: exogenous paths from somewhere, one period after another.
+
+``LostSales`` draws its paths, ``InventoryReplay`` cuts them out of a history; everything else is shared.
+"""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sandtable.simulators.arrays import Array, like, namespace, tree_map
+from sandtable.simulators.decision_process import DecisionProcess, Step
+from sandtable.simulators.inventory.order_rules import OrderRules, checked
+from sandtable.simulators.inventory.world import Economics, Flow, Period, Stock, advance, salvage
+
+
+class Paths(NamedTuple):
+    """The exogenous series of an episode, a column a row of the batch.
+
+    The first axis is time, H periods; an axis of length one is constant. Columns broadcast to [*batch].
+
+    Attributes:
+        demand: [H, *batch], units.
+        price: [H, *batch], money a unit.
+        cost: [H, *batch], money a unit.
+        shares: [H, J + 1, *batch], arrival shares of an order placed in the period, by lag.
+    """
+
+    demand: Array
+    price: Array
+    cost: Array
+    shares: Array
+
+
+class InventoryState(NamedTuple):
+    """State of an inventory world.
+
+    Attributes:
+        key: int64 [*batch].
+        episode: int64 [] or [*batch].
+        t: int64, [] while all rows are in the same period, else [*batch].
+        stock: What decisions change.
+        paths: What they do not.
+        rules: The supplier's rules of each row's product.
+        context: What a world's observations need beyond that; arrays whose shape ends with the batch's.
+    """
+
+    key: Array
+    episode: Array
+    t: Array
+    stock: Stock
+    paths: Paths
+    rules: OrderRules
+    context: Any
+
+
+def at(series: Array, t: Array, offset: Any = 0) -> Array:
+    """Return the period ``t + offset`` of a series whose first axis is time (length one: constant).
+
+    Args:
+        series: [H, ..., *batch].
+        t: int64, [] for all rows, or [*batch].
+        offset: An int gives [..., *batch]; int64 [k] gives k periods, [k, ..., *batch].
+    """
+    xp = namespace(series)
+    several = not isinstance(offset, int)
+    if series.shape[0] == 1:
+        return xp.concat([series] * offset.shape[0], axis=0) if several else series[0]
+    if t.ndim == 0:
+        index = xp.reshape(t + offset, (-1,))
+        taken = xp.take(series, index, axis=0)
+        return taken if several else taken[0]
+    lead = (offset.shape[0] if several else 1,)
+    if several:
+        offset = xp.reshape(offset, (-1,) + (1,) * t.ndim)
+    index = xp.broadcast_to(t + offset, (*lead, *t.shape))
+    index = xp.reshape(index, (*lead, *(1,) * (series.ndim - 1 - t.ndim), *t.shape))
+    series = xp.broadcast_to(series, (*series.shape[: series.ndim - t.ndim], *t.shape))
+    index = xp.broadcast_to(index, (*lead, *series.shape[1:]))
+    taken = xp.take_along_axis(series, index, axis=0)
+    return taken if several else taken[0]
+
+
+class InventoryProcess(DecisionProcess):
+    """What all inventory worlds share: the step, the clock, the end of the horizon.
+
+    Attributes:
+        economics: What is paid.
+        longest_lead_time: J, periods.
+        dtype: Element type of all quantities, ``float32`` or ``float64``.
+    """
+
+    economics: Economics
+    longest_lead_time: int
+    dtype: str
+
+    def _prepare(self, horizon: int, economics: Economics, rules: OrderRules, dtype: str) -> None:
+        """Check and keep what every inventory world has."""
+        if horizon < 1:
+            raise ValueError(f"horizon must be at least 1 period, not {horizon}")
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
+        for name in ("holding_rate", "holding", "shortage", "shortage_rate", "salvage"):
+            value = getattr(economics, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be finite and not negative, not {value}")
+        if economics.pay_on not in ("received", "ordered"):
+            raise ValueError(f"pay_on must be 'received' or 'ordered', not {economics.pay_on!r}")
+        if economics.unmet not in ("lost", "backlog"):
+            raise ValueError(f"unmet must be 'lost' or 'backlog', not {economics.unmet!r}")
+        self.horizon, self.economics, self.dtype = horizon, economics, dtype
+        self.rules = OrderRules(*(None if rule is None else rule.astype(dtype) for rule in checked(rules)))
+        self._moved: dict[Any, Any] = {}
+
+    def _on(self, reference: Array, name: str, tree: Any) -> Any:
+        """Return the constants ``tree`` on the library and device of ``reference``, moved once."""
+        place = (name, namespace(reference).__name__, str(getattr(reference, "device", "cpu")))
+        if place not in self._moved:
+            self._moved[place] = tree_map(lambda array: like(reference, array), tree)
+        return self._moved[place]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the moved copies behind when pickled."""
+        return {**self.__dict__, "_moved": {}}
+
+    @abstractmethod
+    def _start(self, key: Array, **options: Any) -> tuple[Stock, Paths, OrderRules, Any]:
+        """Return the stock, paths, rules and context of new episodes, given the episodes' keys [*batch]."""
+
+    def reset(self, key: Array, *, episode: Any = 0, **options: Any) -> InventoryState:
+        """Start an episode a row; see ``DecisionProcess.reset``."""
+        from sandtable.simulators.random import fold_in
+
+        xp = namespace(key)
+        stock, paths, rules, context = self._start(fold_in(key, episode), **options)
+        zero = xp.zeros((), dtype=xp.int64, device=key.device)
+        episode = zero + episode if isinstance(episode, int) else episode
+        return InventoryState(key, episode, zero, stock, paths, rules, context)
+
+    def step(self, state: InventoryState, action: Array) -> Step:
+        """Order ``action[..., 0]`` units of each row's product; see ``world`` for the order of events.
+
+        ``info`` holds the period's ``Flow``, and ``worth`` of what is left at the end of the horizon, which is part of
+        the reward of the last step.
+        """
+        xp = namespace(state.key)
+        period = Period(*(at(series, state.t) for series in state.paths))
+        stock, flow = advance(state.stock, action[..., 0], period, state.rules, self.economics)
+        t = state.t + 1
+        last = xp.zeros(flow.reward.shape, dtype=xp.bool, device=state.key.device) | (t >= self.horizon)
+        info = flow._asdict()
+        reward = flow.reward
+        if self.economics.salvage or self.economics.pay_on == "ordered":
+            info["worth"] = xp.where(last, salvage(stock, period.cost, self.economics), 0.0)
+            reward = reward + info["worth"]
+        return Step(state._replace(t=t, stock=stock), reward, xp.zeros_like(last), last, info)
+
+
+FLOWS = Flow._fields
