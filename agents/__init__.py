@@ -1,0 +1,1 @@
+"""What acts: rules, learned policies and the exact optimum to hold them against."""

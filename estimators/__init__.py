@@ -1,0 +1,1 @@
+"""What is inferred from data: forecasts, models, values. A ``fit`` that returns a frozen result."""

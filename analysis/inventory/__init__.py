@@ -1,0 +1,1 @@
+"""The backtest of ordering policies, and its report."""

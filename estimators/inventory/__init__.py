@@ -1,0 +1,1 @@
+"""Demand over a lead time, and its season."""

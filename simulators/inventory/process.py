@@ -54,21 +54,32 @@ class InventoryState(NamedTuple):
     context: Any
 
 
+def _on_host(t: Array) -> bool:
+    """Tell whether the value of ``t`` can be read without waiting for a device, and without leaving a compiled graph."""
+    if isinstance(t, np.ndarray | np.generic):
+        return True
+    import torch
+
+    return t.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def at(series: Array, t: Array, offset: Any = 0) -> Array:
     """Return the period ``t + offset`` of a series whose first axis is time (length one: constant).
 
     Args:
         series: [H, ..., *batch].
         t: int64, [] for all rows, or [*batch].
-        offset: An int gives [..., *batch]; int64 [k] gives k periods, [k, ..., *batch].
+        offset: An int gives [..., *batch]; consecutive int64 [k] give k periods, [k, ..., *batch].
     """
     xp = namespace(series)
     several = not isinstance(offset, int)
     if series.shape[0] == 1:
         return xp.concat([series] * offset.shape[0], axis=0) if several else series[0]
     if t.ndim == 0:
-        index = xp.reshape(t + offset, (-1,))
-        taken = xp.take(series, index, axis=0)
+        if _on_host(t):  # a view, no copy
+            first = int(t) + (int(offset[0]) if several else offset)
+            return series[first : first + offset.shape[0]] if several else series[first]
+        taken = xp.take(series, xp.reshape(t + offset, (-1,)), axis=0)
         return taken if several else taken[0]
     lead = (offset.shape[0] if several else 1,)
     if several:
@@ -151,7 +162,8 @@ class InventoryProcess(DecisionProcess):
         info = flow._asdict()
         reward = flow.reward
         if self.economics.salvage or self.economics.pay_on == "ordered":
-            info["worth"] = xp.where(last, salvage(stock, period.cost, self.economics), 0.0)
+            ended = xp.astype(t >= self.horizon, reward.dtype)
+            info["worth"] = ended * salvage(stock, period.cost, self.economics)
             reward = reward + info["worth"]
         return Step(state._replace(t=t, stock=stock), reward, xp.zeros_like(last), last, info)
 

@@ -143,8 +143,8 @@ def advance(stock: Stock, wanted: Array, period: Period, rules: OrderRules, econ
     # pay
     revenue = period.price * sales
     purchases = period.cost * (received if economics.pay_on == "received" else supplied)
-    holding_cost = left * (economics.holding + economics.holding_rate * period.cost)
-    shortage_cost = unmet * (economics.shortage + economics.shortage_rate * period.price)
+    holding_cost = left * (economics.holding + _fraction(economics.holding_rate, period.cost))
+    shortage_cost = unmet * (economics.shortage + _fraction(economics.shortage_rate, period.price))
     return Stock(on_hand, pipeline), Flow(
         ordered=ordered,
         received=received,
@@ -160,6 +160,11 @@ def advance(stock: Stock, wanted: Array, period: Period, rules: OrderRules, econ
         shortage_cost=shortage_cost,
         reward=revenue - purchases - holding_cost - shortage_cost,
     )
+
+
+def _fraction(rate: float, money: Array) -> Array | float:
+    """Return ``rate * money``, without the work where the rate is 0."""
+    return rate * money if rate else 0.0
 
 
 def salvage(stock: Stock, cost: Array, economics: Economics) -> Array:
