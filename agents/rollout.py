@@ -31,11 +31,18 @@ def rollout(
     rows: list[dict[str, np.ndarray]] = []
     shape = (*state.key.shape, *(process.action_space.shape or ()))
     for period in range(process.horizon if periods is None else periods):
-        action = checked_action(policy(process.observe(state)), shape, name, period)
+        action = checked_action(policy(_read_only(process.observe(state))), shape, name, period)
         step = process.step(state, action)
         state = step.state
         rows.append({**step.info, "reward": step.reward})
     return {field: np.stack([row[field] for row in rows]).astype(np.float64) for field in rows[0]}
+
+
+def _read_only(observation: Any) -> Any:
+    """Keep a policy from writing into the world that its observation shows."""
+    for array in observation.values() if isinstance(observation, dict) else [observation]:
+        array.flags.writeable = False
+    return observation
 
 
 def checked_action(action: Any, shape: tuple[int, ...], name: str, period: int) -> np.ndarray:

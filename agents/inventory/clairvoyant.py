@@ -19,7 +19,7 @@ class Clairvoyant:
     """The best plan in hindsight.
 
     Attributes:
-        profit: Of each product over the horizon, float64 [N]: no policy earns more in this world.
+        profit: Discounted, of each product over the horizon, float64 [N]: no policy earns more in this world.
         trajectory: The plan as a trajectory, [H, N] each, with the same entries as a simulated one.
         relaxed: Whether minimum orders or batches were ignored; then the bound may be out of reach.
     """
@@ -29,7 +29,7 @@ class Clairvoyant:
     relaxed: bool
 
 
-def clairvoyant(process: InventoryReplay, state: InventoryState) -> Clairvoyant:
+def clairvoyant(process: InventoryReplay, state: InventoryState, discount: float = 1.0) -> Clairvoyant:
     """Return the plan with the highest profit, given all that the state's paths hold.
 
     Maximises revenue - purchases - holding - shortage + worth at the end over orders and sales, subject to the flow of
@@ -39,6 +39,7 @@ def clairvoyant(process: InventoryReplay, state: InventoryState) -> Clairvoyant:
     Args:
         process: The world.
         state: As its ``reset`` returns it, one product a row: numpy, [N].
+        discount: Worth of next period's money, in (0, 1].
     """
     economics = process.economics
     paths = state.paths
@@ -56,11 +57,12 @@ def clairvoyant(process: InventoryReplay, state: InventoryState) -> Clairvoyant:
         chunk = slice(first, min(first + AT_ONCE, products))
         supplied[:, chunk], unmet[:, chunk] = _plan(
             demand[:, chunk], price[:, chunk], cost[:, chunk], shares[:, :, chunk],
-            on_hand[chunk], pipeline[:, chunk], largest[chunk], economics,
+            on_hand[chunk], pipeline[:, chunk], largest[chunk], economics, discount,
         )  # fmt: skip
     trajectory = _trajectory(supplied, unmet, demand, price, cost, shares, on_hand, pipeline, state.rules, economics)
     relaxed = _binds(state.rules.minimum_order, 0.0) or _binds(state.rules.batch_size, 1.0)
-    return Clairvoyant(trajectory["reward"].sum(axis=0), trajectory, relaxed)
+    weight = (discount ** np.arange(horizon))[:, None]
+    return Clairvoyant((weight * trajectory["reward"]).sum(axis=0), trajectory, relaxed)
 
 
 def _binds(rule: np.ndarray | None, free: float) -> bool:
@@ -84,6 +86,7 @@ def _plan(
     pipeline: np.ndarray,
     largest: np.ndarray,
     economics: Economics,
+    discount: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Solve some products' programs as one block-diagonal program.
 
@@ -97,6 +100,8 @@ def _plan(
     lost = economics.unmet == "lost"
     due = np.zeros((horizon, count))
     due[: min(len(pipeline), horizon)] = pipeline[:horizon]
+    weight = discount ** np.arange(horizon)
+    price, cost = price * weight[:, None], cost * weight[:, None]
     last_cost = cost[-1]
 
     identity = sparse.eye_array(horizon)
@@ -115,9 +120,9 @@ def _plan(
             paid = np.asarray(arrive.T @ cost[:, i]).ravel()
         else:
             paid = cost[:, i] - last_cost[i] * (shares[:, :, i].sum(axis=1) - inside)
-        held = economics.holding + economics.holding_rate * cost[:, i]
+        held = economics.holding * weight + economics.holding_rate * cost[:, i]
         held[-1] -= economics.salvage * last_cost[i]
-        short = economics.shortage + economics.shortage_rate * price[:, i]
+        short = economics.shortage * weight + economics.shortage_rate * price[:, i]
         forgone = price[:, i] if lost else price[:, i] - np.append(price[1:, i], 0.0)
         objective += [paid, held, short + forgone]
         upper += [np.full(horizon, largest[i]), np.full(horizon, np.inf), demand[:, i] if lost else np.full(horizon, np.inf)]
@@ -173,6 +178,7 @@ def _trajectory(
         worth[-1] += cost[-1] * in_transit[-1]
     return {
         "ordered": supplied / (1.0 if rules.supply_yield is None else rules.supply_yield),
+        "supplied": supplied,
         "received": received,
         "demand": np.array(demand),
         "sales": sales,

@@ -8,6 +8,7 @@ import numpy as np
 from sandtable.agents.rollout import Trajectory
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.inventory.panel import Panel
+from sandtable.simulators.inventory.world import Economics
 
 LEAST_PERIODS = 4  # of training, and of the test beyond the longest lead time
 
@@ -72,14 +73,37 @@ def scored(panel: Panel, horizon: int) -> np.ndarray:
     """Return which periods of a run count for each product, bool [horizon, N].
 
     The first order of a run arrives after the shortest lead time of the product; what happens before is decided by the
-    initial stock, and equal for all policies. At the other end, orders that arrive after the horizon are not paid (or, if
-    payment is on order, are credited in full), so no order counts whose effect is not seen.
+    initial stock, equal for all policies, and not counted. The last orders arrive after the horizon; they are not paid
+    within it (or, if payment is on order, are credited in full at its end), so no order counts whose effect is not seen.
+    With payment on order the first orders' cost belongs to the account, so every period counts.
     """
+    if panel.economics.pay_on == "ordered":
+        return np.ones((horizon, panel.products), dtype=bool)
     first = (panel.shares > 0).any(axis=0).argmax(axis=0)
     return np.arange(horizon)[:, None] >= first
 
 
-def discounted_profit(trajectory: Trajectory, counts: np.ndarray, discount: float) -> np.ndarray:
-    """Return the scored profit of each period and product, [H, N], in money of the first period."""
-    horizon = len(counts)
-    return trajectory["reward"] * counts * (discount ** np.arange(horizon))[:, None]
+def accrued_profit(trajectory: Trajectory, cost: np.ndarray, economics: Economics, discount: float) -> np.ndarray:
+    """Return the profit of each period and product on an accrual basis, [H, N], in money of the first period.
+
+    The period's cash (revenue - purchases - holding - shortage) plus the change in the worth of the stock, so that buying
+    stock is no loss and selling it off no gain; the sum over periods is that of the rewards less the worth of the initial
+    stock. Worth is ``salvage * cost`` a unit, as at the end of the horizon; units on order count if they were paid.
+
+    Args:
+        trajectory: A run, [H, N] each.
+        cost: Cost a unit, [H, N].
+        economics: What is paid.
+        discount: Worth of next period's money, in (0, 1].
+    """
+    weight = (discount ** np.arange(len(cost)))[:, None]
+    cash = trajectory["revenue"] - trajectory["purchases"] - trajectory["holding_cost"] - trajectory["shortage_cost"]
+    before = trajectory["on_hand"][0] - trajectory["received"][0] + trajectory["sales"][0]
+    worth = economics.salvage * cost * trajectory["on_hand"]
+    initial = economics.salvage * cost[0] * before
+    if economics.pay_on == "ordered":
+        supplied = trajectory["in_transit"][0] + trajectory["received"][0] - trajectory["supplied"][0]
+        worth = worth + cost * trajectory["in_transit"]
+        initial = initial + cost[0] * supplied
+    worth = weight * worth
+    return weight * cash + worth - np.concatenate([initial[None], worth[:-1]])

@@ -74,6 +74,7 @@ class Flow(NamedTuple):
 
     Attributes:
         ordered: Units ordered, after the supplier's rules.
+        supplied: Units of them that the supplier will deliver, after the yield.
         received: Units that arrived.
         demand: Units wanted.
         sales: Units handed over.
@@ -89,6 +90,7 @@ class Flow(NamedTuple):
     """
 
     ordered: Array
+    supplied: Array
     received: Array
     demand: Array
     sales: Array
@@ -147,6 +149,7 @@ def advance(stock: Stock, wanted: Array, period: Period, rules: OrderRules, econ
     shortage_cost = unmet * (economics.shortage + _fraction(economics.shortage_rate, period.price))
     return Stock(on_hand, pipeline), Flow(
         ordered=ordered,
+        supplied=supplied,
         received=received,
         demand=period.demand,
         sales=sales,
