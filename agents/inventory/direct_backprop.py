@@ -1,6 +1,6 @@
 """DirectBackprop (arXiv 2210.03137): a network learns to order by backpropagation through the replayed world."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,17 @@ class Learned:
     replica: int
 
 
+def in_product_money(panel: Panel, history: int) -> Panel:
+    """Return the panel with each product's money counted in its own mean revenue a period, before ``history`` ends.
+
+    What is best for a product does not depend on the currency, but the variance of the gradient does: in common money a
+    few expensive fast movers drown what the others teach.
+    """
+    mean, _ = panel.demand_moments(history)
+    revenue = np.maximum(mean, LEAST_SCALE) * np.maximum(np.median(panel.price[:history], axis=0), 1e-6)
+    return replace(panel, price=panel.price / revenue, cost=panel.cost / revenue)
+
+
 @dataclass(frozen=True)
 class DirectBackprop:
     """Settings of the training.
@@ -178,6 +189,7 @@ class DirectBackprop:
             metrics: Takes the metrics of the training.
             progress: Told of every step.
         """
+        panel = in_product_money(panel, train)
         horizon = min(self.horizon, train)
         options = {"products": products, "history": train, "window": window}
         world = InventoryReplay(panel, horizon, starts=(0, train - horizon), initial_spread=0.8, **options)
