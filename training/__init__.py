@@ -1,0 +1,39 @@
+"""The one loop that trains everything: objectives, networks of many replicas, optimisers, checkpoints and metrics."""
+
+from sandtable.training.checkpoint import Checkpoints
+from sandtable.training.keys import replica_keys
+from sandtable.training.loop import Training, fit
+from sandtable.training.metrics import History, JsonLines, MetricsSink
+from sandtable.training.networks import MLP, Replicated, ReplicatedLinear, Single
+from sandtable.training.objectives import Objective, Pathwise, Supervised
+from sandtable.training.optimizers import SGD, AdamW, Optimizer
+from sandtable.training.progress import bar
+from sandtable.training.record import Diverged
+from sandtable.training.schedules import constant, cosine, linear
+from sandtable.training.validation import Validation
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "AdamW",
+    "Checkpoints",
+    "Diverged",
+    "History",
+    "JsonLines",
+    "MetricsSink",
+    "Objective",
+    "Optimizer",
+    "Pathwise",
+    "Replicated",
+    "ReplicatedLinear",
+    "Single",
+    "Supervised",
+    "Training",
+    "Validation",
+    "bar",
+    "constant",
+    "cosine",
+    "fit",
+    "linear",
+    "replica_keys",
+]

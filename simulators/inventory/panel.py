@@ -123,6 +123,26 @@ class Panel:
         """Return how many review periods make a year."""
         return periods_per_year(self.starts)
 
+    def with_next_period(self) -> "Panel":
+        """Return the panel with one more period, of which nothing is known but the price and cost of the last."""
+
+        def extended(table: np.ndarray, row: np.ndarray) -> np.ndarray:
+            return np.concatenate([table, row[None]])
+
+        following = self.starts[-1] + (self.starts[-1] - self.starts[-2])
+        nothing, unknown = np.zeros(self.products), np.full(self.products, np.nan)
+        return replace(
+            self,
+            starts=np.append(self.starts, following),
+            demand=extended(self.demand, nothing),
+            known=extended(self.known, nothing.astype(bool)),
+            price=extended(self.price, self.price[-1]),
+            cost=extended(self.cost, self.cost[-1]),
+            shares=self.shares if len(self.shares) == 1 else extended(self.shares, self.shares[-1]),
+            on_hand=extended(self.on_hand, unknown),
+            on_order=extended(self.on_order, unknown),
+        )
+
     def demand_moments(self, until: int) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of each product's known demand before period ``until``, [N] each.
 

@@ -318,9 +318,12 @@ def _read_rows(path: Path) -> _Rows:
     except OSError as error:
         raise InputError(f"{path}: the file cannot be opened ({error.strerror})") from error
     rows = _Rows(str(path), _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path))
-    blank = (rows.table.isna() | (rows.table == "")).all(axis=1).to_numpy()
-    rows.note("blank rows left out", blank.sum())
-    rows.table = rows.table[~blank]
+    empty = np.array(rows.table["units"].isna())
+    if empty.any():
+        suspects = rows.table[empty]
+        empty[empty] = (suspects.isna() | (suspects == "")).all(axis=1).to_numpy()
+        rows.note("blank rows left out", empty.sum())
+        rows.table = rows.table[~empty]
     if rows.table.empty:
         raise InputError(f"{path}: the file has a header and no rows")
     return rows
@@ -352,9 +355,8 @@ def _days(rows: _Rows, date_format: str | None) -> np.ndarray:
         days = column.dt.tz_localize(None).to_numpy().astype("datetime64[D]")
         rows.refuse(np.isnat(days), "date", "is no date; every row needs one")
     else:
-        text = column.astype(object).where(column.notna(), "").astype(str)
-        codes, found = pd.factorize(text)
-        texts = pd.Series(np.asarray(found, dtype=object)).astype(str).str.strip()
+        codes, found = pd.factorize(column, use_na_sentinel=False)
+        texts = pd.Series(["" if pd.isna(value) else str(value).strip() for value in found], dtype=str)
         rows.refuse((texts == "").to_numpy()[codes], "date", "is no date; every row needs one")
         days = _parse_dates(rows, codes, texts, date_format)[codes]
     years = days.astype("datetime64[Y]").astype(np.int64) + 1970
@@ -412,7 +414,7 @@ def _parse_other_dates(rows: _Rows, codes: np.ndarray, texts: pd.Series) -> np.n
     if failed[best].all():
         advice = 'write it as 2011-01-31, or pass --date-format, for example "%m/%d/%y" or "%d %b %Y"'
         rows.refuse(failed[best], "date", f"is not a date that can be read; {advice}")
-    rows.refuse(failed[best], "date", f"is not a date of the form {formats[best]}, as most of the column is")
+    rows.refuse(failed[best], "date", f"is not a date of the form {formats[best]}, as other rows are")
     if best == 0 and not failed[1].any():
         unsettled = (readings[0] != readings[1]).to_numpy()[codes]
         reason = "may be read with the day or the month first, and no row of the file settles it"
@@ -530,7 +532,9 @@ def _last_known(values: np.ndarray, slot: np.ndarray, order: np.ndarray, size: i
     known = order[~np.isnan(values[order])]
     last = np.full(size, -1, dtype=np.int64)
     last[slot[known]] = known  # of repeated indices, the last one counts
-    return np.where(last >= 0, values[last], np.nan), last
+    found = np.full(size, np.nan)
+    found[last >= 0] = values[last[last >= 0]]
+    return found, last
 
 
 def _weighted_mean(values: np.ndarray, weight: np.ndarray, slot: np.ndarray, size: int) -> np.ndarray:
@@ -609,7 +613,8 @@ def read_sales(
         review_period: ``D``, ``W`` (weeks from Monday), ``W-SUN``, ``MS`` (months), ``QS``, ``YS``, or a multiple like
             ``2W``; a multiple is counted from the file's first period.
         date_format: How dates are written, in the codes of ``strptime``; None finds out.
-        min_sale_days: Keep products with at least this many distinct dates with units > 0 in the whole file.
+        min_sale_days: Keep products with at least this many distinct dates with units > 0 in the whole file, and (unless
+            it is 0) some units within the history.
 
     Returns:
         The history; products in text order.
@@ -637,12 +642,18 @@ def read_sales(
 
     edges = _cut(rows, days, periods)
     constants = _constants(rows, values, product, days, names)
+    inside = days < edges[-1]
     chosen = _sale_days(rows, product, days, values["units"], len(names)) >= min_sale_days
     rows.note(f"products with sales on fewer than {min_sale_days} dates left out", (~chosen).sum())
+    if min_sale_days:
+        late = chosen & (np.bincount(product, inside * values["units"], len(names)) == 0)
+        rows.note("products with sales in the dropped last period only left out", late.sum())
+        chosen &= ~late
     if not chosen.any():
-        raise InputError(f"{path}: no product has sales on {min_sale_days} dates or more; ask for fewer")
+        before = f"sales on {min_sale_days} dates or more and some before {edges[-1]}"
+        raise InputError(f"{path}: no product has {before}; ask for fewer dates or a shorter review period")
 
-    kept = chosen[product] & (days < edges[-1])
+    kept = chosen[product] & inside
     number, width = len(edges) - 1, int(chosen.sum())
     slot = periods.index(days[kept], edges[0]) * width + (np.cumsum(chosen) - 1)[product[kept]]
     tables = _fill_tables({column: array[kept] for column, array in values.items()}, days[kept], slot, number * width)

@@ -1,0 +1,1 @@
+"""Data distributions of supervised tasks, as worlds of one step."""

@@ -1,0 +1,117 @@
+"""A backtest as a run of the store: what the command line and the study call."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sandtable.agents.inventory.user_policy import load_policy
+from sandtable.analysis.inventory.backtest import Backtest, Hooks, backtest, sensitivity
+from sandtable.analysis.inventory.backtest_report import answer, backtest_report
+from sandtable.analysis.inventory.next_orders import next_orders
+from sandtable.analysis.inventory.settings import BacktestSettings
+from sandtable.analysis.provenance import Recorder
+from sandtable.analysis.report import render
+from sandtable.analysis.store import METRICS, Run
+from sandtable.simulators.inventory.history import SalesHistory
+from sandtable.simulators.inventory.sales_file import read_sales
+from sandtable.simulators.inventory.synthetic_sales import synthetic_sales
+from sandtable.training.metrics import JsonLines
+
+REPORT, RESULTS, ORDERS = "report.html", "results.csv", "orders.csv"
+
+
+def load_history(sales: Path | None, settings: BacktestSettings) -> SalesHistory:
+    """Return the history of a sales file, or the embedded one if there is no file."""
+    if sales is None:
+        return synthetic_sales(review_period="W-MON" if settings.review_period == "W" else settings.review_period)
+    return read_sales(
+        sales,
+        review_period=settings.review_period,
+        date_format=settings.date_format,
+        min_sale_days=settings.min_sale_days,
+    )
+
+
+def identity(sales: Path | None, settings: BacktestSettings) -> dict[str, Any]:
+    """Return what names a backtest's run: the settings, and the contents of the files that it reads."""
+    digests = {}
+    if sales is not None:
+        with open(sales, "rb") as file:
+            digests[sales.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    for spec in (settings.policy or "").split(","):
+        if spec:
+            digests[spec] = hashlib.sha256(load_policy(spec).source().encode()).hexdigest()
+    return {**asdict(settings), "sha256": digests}
+
+
+def run_backtest(
+    run: Run,
+    sales: Path | None,
+    settings: BacktestSettings,
+    progress: Any = None,
+    stage: Callable[[str], None] = lambda title: None,
+) -> dict[str, Any]:
+    """Do a backtest and write its report, results and orders into the run's folder.
+
+    Interrupted, the training continues where it stopped when the same run is asked for again.
+
+    Returns:
+        What ``sandtable backtest --json`` prints, with the report's file name instead of its path.
+    """
+    recorder = Recorder()
+    stage("reading sales")
+    history = load_history(sales, settings)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    hooks = Hooks(run.folder / "checkpoint", JsonLines(run.folder / METRICS), progress, stage)
+    result = backtest(history, settings, hooks)
+    moved: tuple[dict[str, Any], ...] = ()
+    if settings.sensitivity:
+        stage("moving the assumptions")
+        moved = sensitivity(history, result)
+    stage("writing the report")
+    orders = next_orders(result)
+    provenance = {"source": history.source, "settings": asdict(settings), **recorder.finished()}
+    run.write_text(ORDERS, orders.to_csv(index=False))
+    run.write_text(RESULTS, _table(result))
+    summary = summarise(result)
+    run.write_json("results.json", {**summary, "sensitivity": moved, "groups": result.groups})
+    run.write_text(REPORT, render(backtest_report(result, moved, orders, provenance)))
+    return summary
+
+
+def summarise(result: Backtest) -> dict[str, Any]:
+    """Return the document of ``sandtable backtest --json``."""
+    panel = result.panel
+    return {
+        "report": REPORT,
+        "answer": answer(result),
+        "baseline": result.baseline,
+        "best": result.best,
+        "panel": {
+            "products": panel.products,
+            "periods": panel.periods,
+            "start": str(panel.starts[0].astype("datetime64[D]")),
+            "end": str(panel.starts[-1].astype("datetime64[D]")),
+            "repairs": panel.repairs,
+        },
+        "policies": [
+            {name: _finite(value) for name, value in row.as_dict().items() if name != "average_stock"}
+            for row in result.rows
+        ],
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Return None for a number that JSON lacks."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _table(result: Backtest) -> str:
+    """Return the rows as CSV."""
+    import pandas as pd
+
+    return pd.DataFrame([row.as_dict() for row in result.rows]).to_csv(index=False)

@@ -1,0 +1,305 @@
+"""The command line. Every command imports what it needs when it runs, so that help is quick."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from sandtable.analysis.inventory.settings import BacktestSettings
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go and how they are shown.
+
+    Attributes:
+        json: Print one JSON document on standard output, and nothing else there.
+        runs: Folder that holds the runs.
+        verbose: Show where in the code an error arose.
+    """
+
+    json: bool = False
+    runs: Path = Path("runs")
+    verbose: bool = False
+
+
+SALES = tyro.conf.Positional[Path | None]
+Name = tyro.conf.Positional[str]
+Budget = Literal["smoke", "cpu", "gpu"]
+
+
+def backtest(
+    sales: SALES = None, settings: BacktestSettings = BacktestSettings(), output: Output = Output()
+) -> int:  # fmt: skip
+    """Replay past sales and tell which ordering policy would have earned more.
+
+    Args:
+        sales: CSV (also .gz) or Parquet with a row a product and day: sku, date, units, and if known price, cost,
+            in_stock, on_hand, on_order, lead_time, minimum_order, batch_size, capacity. Without a file, an embedded
+            example is replayed.
+        settings: What is assumed where the file does not tell, and how the test is done.
+        output: Where results go.
+    """
+    from sandtable.analysis.inventory.run_backtest import identity, run_backtest
+    from sandtable.analysis.store import RunStore
+    from sandtable.training.progress import bar
+
+    run = RunStore(output.runs).run("backtest", identity(sales, settings))
+    if run.finished:
+        say(output, f"this backtest was done before: {run.folder}")
+        summary = run.result()
+    else:
+        stage = (lambda title: print(f"{title} ...", file=sys.stderr)) if sys.stderr.isatty() else (lambda title: None)
+        with bar("DirectBackprop") as progress:
+            summary = run_backtest(run, sales, settings, progress, stage)
+        run.finish(summary)
+    summary = {**summary, "report": str(run.folder / summary["report"])}
+    if output.json:
+        print(json.dumps(summary))
+        return 0
+    policies = [row for row in summary["policies"] if row["split"] == "test"]
+    print_table(
+        [
+            {
+                "policy": row["policy"],
+                "profit": f"{row['profit']:,.0f}",
+                "less baseline": f"{row['difference']:,.0f} [{row['difference_low'] or 0:,.0f}, {row['difference_high'] or 0:,.0f}]",
+                "fill rate": f"{row['fill_rate']:.1%}",
+                "stock turns": f"{row['stock_turns']:.1f}",
+            }
+            for row in sorted(policies, key=lambda row: -row["profit"])
+        ]
+    )
+    print(f"\n{summary['answer']}\n\norders: {run.folder / 'orders.csv'}\nreport: {summary['report']}")
+    return 0
+
+
+def list_studies(output: Output = Output()) -> int:
+    """List the studies: papers whose claims can be checked here.
+
+    Args:
+        output: Where results go.
+    """
+    from sandtable.analysis.study import find_studies
+
+    studies = [{"name": one.name, "title": one.title, "paper": one.paper} for one in find_studies().values()]
+    show(output, studies, studies)
+    return 0
+
+
+def describe(study: Name, output: Output = Output()) -> int:
+    """Say what a study does, what it claims and how much it runs.
+
+    Args:
+        study: Its name.
+        output: Where results go.
+    """
+    from sandtable.analysis.store import to_plain
+    from sandtable.analysis.study import BUDGETS, find_study
+
+    found = find_study(study)
+    grid = {budget: [to_plain(config) for config in found.grid(budget)] for budget in BUDGETS}
+    claims = [{"statement": claim.statement, "source": claim.source} for claim in found.claims]
+    document = {
+        "name": found.name, "title": found.title, "paper": found.paper, "summary": found.summary,
+        "claims": claims, "grid": grid,
+    }  # fmt: skip
+    if output.json:
+        print(json.dumps(document))
+        return 0
+    print(f"{found.title} ({found.paper})\n\n{found.summary}\n\nClaims:")
+    for claim in claims:
+        print(f"  - {claim['statement']} ({claim['source']})")
+    print("\nRuns: " + ", ".join(f"{len(configs)} at {budget}" for budget, configs in grid.items()))
+    return 0
+
+
+def run(study: Name, budget: Budget = "cpu", jobs: int = 1, output: Output = Output()) -> int:
+    """Run what is missing of a study, check its claims and write its report.
+
+    Args:
+        study: Its name.
+        budget: How much is run: smoke (seconds), cpu (minutes on two cores), gpu (half an hour of a big one).
+        jobs: Processes that work side by side.
+        output: Where results go.
+    """
+    from sandtable.analysis.executor import InProcess, ProcessPool
+    from sandtable.analysis.report import write
+    from sandtable.analysis.store import RunStore
+    from sandtable.analysis.study import find_study, run_study
+    from sandtable.analysis.study_report import study_report
+
+    found, store = find_study(study), RunStore(output.runs)
+    sweep = run_study(found, budget, store, InProcess() if jobs == 1 else ProcessPool(jobs))
+    path = output.runs / found.name / f"report-{budget}.html"
+    write(study_report(found, store, budget), path)
+    for folder, reason in (sweep.failed | sweep.unavailable).items():
+        print(f"{folder}: {reason}", file=sys.stderr)
+    document = {
+        "study": found.name, "budget": budget, "present": sweep.present, "finished": sweep.finished,
+        "failed": len(sweep.failed), "unavailable": len(sweep.unavailable), "report": str(path),
+    }  # fmt: skip
+    show(output, document, [document])
+    return 1 if sweep.failed else 0
+
+
+def claims(study: tyro.conf.Positional[str | None] = None, budget: Budget | None = None, output: Output = Output()) -> int:
+    """Check the claims of the studies against the runs that are there. Exit code 1 if one fails.
+
+    Args:
+        study: Its name; all of them by default.
+        budget: Whose runs are judged; by default the largest one that is complete.
+        output: Where results go.
+    """
+    from sandtable.analysis.store import RunStore
+    from sandtable.analysis.study import find_studies, find_study, judge, largest_finished
+
+    store = RunStore(output.runs)
+    studies = [find_study(study)] if study else list(find_studies().values())
+    outcomes = [one for each in studies for one in judge(each, store, budget or largest_finished(each, store))]
+    rows = [
+        {"status": one.status, "observed": one.observed, "statement": one.statement, "study": one.study} for one in outcomes
+    ]
+    show(output, [one.as_json() for one in outcomes], rows)
+    return 1 if any(one.status == "fails" for one in outcomes) else 0
+
+
+def report(study: Name, budget: Budget | None = None, output: Output = Output()) -> int:
+    """Write the report of a study from the runs that are there.
+
+    Args:
+        study: Its name.
+        budget: Whose runs are reported; by default the largest one that is complete.
+        output: Where results go.
+    """
+    from sandtable.analysis.report import write
+    from sandtable.analysis.store import RunStore
+    from sandtable.analysis.study import find_study, largest_finished
+    from sandtable.analysis.study_report import study_report
+
+    found, store = find_study(study), RunStore(output.runs)
+    chosen = budget or largest_finished(found, store)
+    path = output.runs / found.name / f"report-{chosen}.html"
+    write(study_report(found, store, chosen), path)
+    show(output, {"report": str(path)}, [{"report": str(path)}])
+    return 0
+
+
+def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, output: Output = Output()) -> int:
+    """Time ours side by side with what one would use otherwise, on one core, with the hardware's limit beside it.
+
+    Args:
+        name: Which benchmark; all of them by default.
+        quick: Smaller sizes and fewer repeats, to see that it runs; the rates mean little.
+        output: Where results go.
+    """
+    from sandtable.benchmarks.timing import find_benchmarks
+
+    rows = [row for benchmark in find_benchmarks(name) for row in benchmark(quick)]
+    show(output, rows, [{key: f"{value:,.3g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows])  # fmt: skip
+    return 0
+
+
+def data(
+    action: tyro.conf.Positional[Literal["check", "describe"]],
+    file: tyro.conf.Positional[Path],
+    review_period: str = "W",
+    date_format: str | None = None,
+    output: Output = Output(),
+) -> int:
+    """Say what is in a sales file, and what is wrong with it.
+
+    Args:
+        action: check reads the file and lists what was mended; describe also says what is in it.
+        file: The sales file.
+        review_period: How often orders are placed, as a pandas offset alias.
+        date_format: How dates are written, needed only where it is ambiguous.
+        output: Where results go.
+    """
+    from sandtable.simulators.inventory.sales_file import describe_sales, read_sales
+
+    history = read_sales(file, review_period=review_period, date_format=date_format)
+    document: dict[str, Any] = {"file": str(file), "repairs": history.repairs}
+    if action == "describe":
+        document |= describe_sales(history)
+    if output.json:
+        print(json.dumps(document))
+        return 0
+    for key, value in document.items():
+        print(f"{key}: {value}")
+    return 0
+
+
+def say(output: Output, text: str) -> None:
+    """Print a remark, unless standard output is reserved for JSON."""
+    if not output.json:
+        print(text)
+
+
+def show(output: Output, document: Any, rows: list[dict[str, Any]]) -> None:
+    """Print a document as JSON, or its rows as a table."""
+    if output.json:
+        print(json.dumps(document))
+    else:
+        print_table(rows)
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table on standard output."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, name in enumerate(rows[0] if rows else []):
+        table.add_column(name.replace("_", " "), justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 140, markup=False).print(table)
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "backtest": backtest,
+    "list": list_studies,
+    "describe": describe,
+    "run": run,
+    "claims": claims,
+    "report": report,
+    "bench": bench,
+    "data": data,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 a claim or run failed, 2 wrong input, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    from sandtable.simulators.errors import InputError, MissingExtraError
+
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="sandtable",
+            description="Rehearse decisions on a model of the ground before making them on the ground itself.",
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+    except (InputError, MissingExtraError) as error:
+        message, code = str(error), 2
+        problem: BaseException = error
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        message, code, problem = f"{named}{error.strerror or error}", 2, error
+    except KeyboardInterrupt as error:
+        message, code, problem = "interrupted; the same command continues where it stopped", 130, error
+    if "--verbose" in arguments:
+        raise problem
+    print(f"sandtable: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""The contract of every objective: what is collected, and the loss whose gradient trains the network."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sandtable.simulators.random import fold_in
+
+Carry = Any
+"""What lives between steps: nested NamedTuples, tuples and dicts of tensors; ``()`` for nothing."""
+
+Metrics = dict[str, Tensor]
+"""Measures of each replica, [R], by name."""
+
+
+class Objective(ABC):
+    """What a network is trained for.
+
+    A step of the loop collects once and then updates the network ``updates`` times, each with the gradient of ``loss``.
+    All randomness comes from the keys, so that an objective holds no state: what must survive a step is in its carry.
+
+    Attributes:
+        updates: Updates of the network after one collection, at least 1.
+    """
+
+    updates: int = 1
+
+    def start(self, network: nn.Module, key: Tensor) -> Carry:
+        """Return the first carry: environment states, memories, a buffer; nothing by default.
+
+        Args:
+            network: From [R, B, ...] to [R, B, ...].
+            key: int64 [R].
+        """
+        return ()
+
+    def collect(self, network: nn.Module, key: Tensor, carry: Carry) -> Carry:
+        """Gather experience, without gradients; nothing by default.
+
+        Args:
+            network: From [R, B, ...] to [R, B, ...].
+            key: int64 [R], the keys of this step.
+            carry: As ``start`` or the step before left it.
+        """
+        return carry
+
+    @abstractmethod
+    def loss(self, network: nn.Module, key: Tensor, carry: Carry, update: int) -> tuple[Tensor, Metrics, Carry]:
+        """Return the loss of each replica, [R], further measures of each, and the carry.
+
+        Args:
+            network: From [R, B, ...] to [R, B, ...].
+            key: int64 [R], the keys of this step, the same for all its updates.
+            carry: As ``collect`` or the update before left it; the loop cuts it from the graph after each update.
+            update: Which update of the step, from 0.
+        """
+
+
+def row_keys(key: Tensor, batch: int) -> Tensor:
+    """Return the keys of ``batch`` rows of each replica: from [R] to [R, batch]."""
+    rows: Tensor = fold_in(key[:, None], torch.arange(batch, device=key.device))
+    return rows
