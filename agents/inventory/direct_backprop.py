@@ -25,6 +25,7 @@ from sandtable.training.schedules import cosine
 from sandtable.training.validation import Validation
 
 LEAST_SCALE = 0.05  # units a period: below it, features would be noise divided by nothing
+LAGS = 4  # entries of the pipeline that the network sees, whatever the lead time: the last one holds all that is later
 
 
 def demand_scale(observation: dict[str, Tensor]) -> Tensor:
@@ -38,8 +39,15 @@ def demand_scale(observation: dict[str, Tensor]) -> Tensor:
     return torch.where(count > 0, 0.5 * (recent + mean), mean).clamp_min(LEAST_SCALE)
 
 
+def _pipeline(on_order: Tensor) -> Tensor:
+    """Return units due in this period, in the next, ..., [*batch, LAGS]; the last entry holds all that is due later."""
+    near = on_order[..., : LAGS - 1]
+    near = functional.pad(near, (0, LAGS - 1 - near.shape[-1]))
+    return torch.cat([near, on_order[..., LAGS - 1 :].sum(-1, keepdim=True)], dim=-1)
+
+
 def features(observation: dict[str, Tensor]) -> Tensor:
-    """Return what the network sees, free of the product's scale: [*batch, 2 W + J + 11].
+    """Return what the network sees, free of the product's scale: [*batch, 2 W + LAGS + 11].
 
     Past demand, stock and what is on order in units of the demand scale (log1p), which demand is known, the margin, the
     season, the size and dispersion of demand, its recent growth, and the lead time.
@@ -50,7 +58,7 @@ def features(observation: dict[str, Tensor]) -> Tensor:
         torch.log1p(observation["past_demand"] / scale),
         observation["demand_known"],
         torch.log1p(observation["on_hand"].clamp_min(0) / scale),
-        torch.log1p(observation["on_order"] / scale),
+        torch.log1p(_pipeline(observation["on_order"]) / scale),
         torch.log1p((-observation["on_hand"]).clamp_min(0) / scale),
         margin.clamp(-1, 1),
         observation["calendar"],
@@ -71,14 +79,13 @@ class OrderUpToNetwork(Replicated):
     Args:
         replicas: R.
         window: W, periods of past demand in the observation.
-        lags: J, entries of ``on_order`` in the observation.
         hidden: Widths of the hidden layers.
         key: A seed, or one key a replica, [R].
     """
 
-    def __init__(self, replicas: int, window: int, lags: int, hidden: tuple[int, ...], key: Any) -> None:
+    def __init__(self, replicas: int, window: int, hidden: tuple[int, ...], key: Any) -> None:
         super().__init__(replicas)
-        self.levels = MLP(replicas, 2 * window + lags + 11, hidden, 1, key)
+        self.levels = MLP(replicas, 2 * window + LAGS + 11, hidden, 1, key)
 
     def forward(self, observation: dict[str, Tensor]) -> Tensor:
         """Return units to order, [R, B, 1], of observations [R, B, k]."""
@@ -194,9 +201,7 @@ class DirectBackprop:
         options = {"products": products, "history": train, "window": window}
         world = InventoryReplay(panel, horizon, starts=(0, train - horizon), initial_spread=0.8, **options)
         judge = InventoryReplay(panel, validate - train, starts=(train, train), **options)
-        network = OrderUpToNetwork(
-            self.seeds, window, max(1, world.longest_lead_time), self.hidden, fold_in(make_key(self.seed), 1)
-        )
+        network = OrderUpToNetwork(self.seeds, window, self.hidden, fold_in(make_key(self.seed), 1))
         untrained = [NetworkPolicy(network.take(replica)) for replica in range(self.seeds)]
         every = max(1, self.updates // 20)
         result = fit(

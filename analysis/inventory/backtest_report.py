@@ -7,6 +7,7 @@ import numpy as np
 
 from sandtable.analysis.inventory import figures
 from sandtable.analysis.inventory.backtest import CLAIRVOYANT, Backtest
+from sandtable.analysis.inventory.measures import PolicyRow
 from sandtable.analysis.paired_bootstrap import Interval as Bootstrapped
 from sandtable.analysis.report import Block, Column, Interval, KeyFigure, Note, Report, Section, Table
 
@@ -52,7 +53,7 @@ def answer(result: Backtest) -> str:
     return (
         f"{start} {abs(interval.estimate):,.0f} ({abs(interval.estimate) / max(abs(baseline_profit), 1e-9):.1%}) {more}"
         f"{than}; the {1 - result.settings.alpha:.0%} interval is {ends[0]:,.0f} to {ends[1]:,.0f}, {sure}."
-    )
+    ).replace(" -", " −")
 
 
 def backtest_report(
@@ -66,7 +67,6 @@ def backtest_report(
         orders: The table of ``next_orders``.
         provenance: What the numbers come from.
     """
-    unseen = len(result.split.unseen)
     sections = [
         _policies(result),
         Section(
@@ -99,7 +99,6 @@ def backtest_report(
             KeyFigure("Fill rate", f"{best.fill_rate:.1%}", f"baseline {baseline.fill_rate:.1%}"),
             KeyFigure("Stock turns a year", f"{best.stock_turns:.1f}", f"baseline {baseline.stock_turns:.1f}"),
             KeyFigure("Of the profit of perfect foresight", f"{figures.bound_gap(result, result.best):.0%}"),
-            KeyFigure("Products", f"{result.panel.products:,}", f"{unseen:,} of them never seen in training"),
         ],
     )
 
@@ -110,10 +109,9 @@ def _day(result: Backtest, period: int) -> str:
 
 def _policies(result: Backtest) -> Section:
     """Return the table of policies, products seen in training and held out apart."""
-    columns = [
+    money = [Column("policy"), Column("profit", "money", 0), Column("against the baseline", "money", 0)]
+    service = [
         Column("policy"),
-        Column("profit", "money", 0),
-        Column("less baseline", "money", 0),
         Column("fill rate", "percent", 1),
         Column("stock-outs", "percent", 1),
         Column("stock turns", "number", 1),
@@ -122,42 +120,35 @@ def _policies(result: Backtest) -> Section:
         Column("units lost", "number", 0),
     ]
     blocks: list[Block] = []
-    for split, caption in (("test", "Products seen in training"), ("unseen", "Products never seen in training")):
-        rows = [row for row in result.rows if row.split == split]
+    for split, caption in (("test", "products seen in training"), ("unseen", "products never seen in training")):
+        rows = sorted((row for row in result.rows if row.split == split), key=lambda row: -row.profit)
         if not rows:
             continue
-        cells = []
-        for row in sorted(rows, key=lambda row: -row.profit):
-            mark = " (baseline)" if row.policy == result.baseline else ""
-            kind = result.participants[row.policy].kind
-            mark += " (upper bound)" if kind == "bound" else ""
-            difference = (
-                None if row.policy == result.baseline else Interval(row.difference, row.difference_low, row.difference_high)
-            )
-            cells.append(
-                (
-                    row.policy + mark,
-                    Interval(row.profit, row.profit_low, row.profit_high),
-                    difference,
-                    row.fill_rate,
-                    row.stock_out_rate,
-                    row.stock_turns,
-                    row.average_stock,
-                    row.units_sold,
-                    row.units_lost,
-                )
-            )
         count = len(result.split.seen if split == "test" else result.split.unseen)
         blocks.append(
             Table(
-                f"{caption} ({count:,})",
-                columns,
-                cells,
-                note="Profit: revenue - purchases - holding - shortage, plus the change in the worth of the stock. In brackets: "
-                f"{1 - result.settings.alpha:.0%} intervals. Stock-outs: share of product-periods with unmet demand. Mean "
-                "stock: at cost.",
+                f"Profit on the {count:,} {caption}",
+                money,
+                [(_marked(result, row.policy), _profit(row), _difference(result, row)) for row in rows],
+                note="In the money of the sales file: revenue - purchases - holding - shortage, plus the change in the worth of "
+                f"the stock. In brackets: {1 - result.settings.alpha:.0%} intervals.",
             )
         )
+        blocks.append(
+            Table(
+                f"Service and stock on the {count:,} {caption}",
+                service,
+                [
+                    (
+                        _marked(result, row.policy), row.fill_rate, row.stock_out_rate, row.stock_turns, row.average_stock,
+                        row.units_sold, row.units_lost,
+                    )
+                    for row in rows
+                ],
+                note="Fill rate: units sold of units wanted. Stock-outs: share of product-periods with unmet demand. Stock "
+                "turns: yearly, at cost. Mean stock: at cost.",
+            )
+        )  # fmt: skip
     rules = [
         (one.name, one.rule, ", ".join(f"{name} {value:g}" for name, value in one.settings.items()), one.validation)
         for one in result.participants.values()
@@ -170,6 +161,21 @@ def _policies(result: Backtest) -> Section:
         )
     )
     return Section("Policies", "Every policy faced the same customers, prices and supplier.", blocks)
+
+
+def _marked(result: Backtest, policy: str) -> str:
+    """Return a policy's name with what it is, where that is not a policy to follow."""
+    if policy == result.baseline:
+        return f"{policy} (baseline)"
+    return policy + {"bound": " (upper bound)", "control": " (control)"}.get(result.participants[policy].kind, "")
+
+
+def _profit(row: PolicyRow) -> Interval:
+    return Interval(row.profit, row.profit_low, row.profit_high)
+
+
+def _difference(result: Backtest, row: PolicyRow) -> Interval | None:
+    return None if row.policy == result.baseline else Interval(row.difference, row.difference_low, row.difference_high)
 
 
 def _where(result: Backtest) -> Section:

@@ -50,7 +50,7 @@ def identity(sales: Path | None, settings: BacktestSettings) -> dict[str, Any]:
 
 def run_backtest(
     run: Run,
-    sales: Path | None,
+    history: SalesHistory,
     settings: BacktestSettings,
     progress: Any = None,
     stage: Callable[[str], None] = lambda title: None,
@@ -59,12 +59,17 @@ def run_backtest(
 
     Interrupted, the training continues where it stopped when the same run is asked for again.
 
+    Args:
+        run: Whose folder takes the files.
+        history: What is known of past sales.
+        settings: What the user decided.
+        progress: Told of every step of the training.
+        stage: Told the title of each stage as it begins.
+
     Returns:
         What ``sandtable backtest --json`` prints, with the report's file name instead of its path.
     """
     recorder = Recorder()
-    stage("reading sales")
-    history = load_history(sales, settings)
     run.folder.mkdir(parents=True, exist_ok=True)
     hooks = Hooks(run.folder / "checkpoint", JsonLines(run.folder / METRICS), progress, stage)
     result = backtest(history, settings, hooks)

@@ -613,8 +613,8 @@ def read_sales(
         review_period: ``D``, ``W`` (weeks from Monday), ``W-SUN``, ``MS`` (months), ``QS``, ``YS``, or a multiple like
             ``2W``; a multiple is counted from the file's first period.
         date_format: How dates are written, in the codes of ``strptime``; None finds out.
-        min_sale_days: Keep products with at least this many distinct dates with units > 0 in the whole file, and (unless
-            it is 0) some units within the history.
+        min_sale_days: Keep products with at least this many distinct dates with units > 0 in the whole file and, unless
+            it is 0, some units within the history.
 
     Returns:
         The history; products in text order.

@@ -44,7 +44,7 @@ def backtest(
         settings: What is assumed where the file does not tell, and how the test is done.
         output: Where results go.
     """
-    from sandtable.analysis.inventory.run_backtest import identity, run_backtest
+    from sandtable.analysis.inventory.run_backtest import identity, load_history, run_backtest
     from sandtable.analysis.store import RunStore
     from sandtable.training.progress import bar
 
@@ -55,7 +55,7 @@ def backtest(
     else:
         stage = (lambda title: print(f"{title} ...", file=sys.stderr)) if sys.stderr.isatty() else (lambda title: None)
         with bar("DirectBackprop") as progress:
-            summary = run_backtest(run, sales, settings, progress, stage)
+            summary = run_backtest(run, load_history(sales, settings), settings, progress, stage)
         run.finish(summary)
     summary = {**summary, "report": str(run.folder / summary["report"])}
     if output.json:

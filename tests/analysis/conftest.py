@@ -4,6 +4,7 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -86,6 +87,8 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            if not select.select([self._in], [], [], 60)[0]:
+                raise TimeoutError("Chromium has not answered for a minute")
             read = os.read(self._in, 1 << 20)
             if not read:
                 raise RuntimeError("Chromium ended")
