@@ -33,8 +33,11 @@ POINTS = [
     "before-replace:2",
     "after-replace:2",
     "half-removed:1",
-    "half-saved:2",
-    "before-replace:3",
+    "half-saved:5",
+    "before-fsync:15",
+    "half-written:2",
+    "before-replace:6",
+    "after-replace:1",
 ]
 
 

@@ -13,7 +13,9 @@ from sandtable.training import (
     AdamW,
     Checkpoints,
     Diverged,
+    JsonLines,
     Objective,
+    Single,
     Supervised,
     Validation,
     bar,
@@ -40,12 +42,13 @@ def assert_equal(some, others):
 
 @dataclass(frozen=True)
 class Counted(Objective):
-    """Supervised learning that carries how many collections and updates there were."""
+    """Supervised learning that carries how many collections and updates there were, and the last loss."""
 
     updates: int = 2
 
     def start(self, network, key):
-        return {"collected": torch.zeros_like(key), "updated": torch.zeros_like(key), "nothing": ()}
+        zeros = torch.zeros_like(key)
+        return {"collected": zeros, "updated": zeros, "memory": zeros.float(), "nothing": ()}
 
     def collect(self, network, key, carry):
         assert not torch.is_grad_enabled()
@@ -53,7 +56,8 @@ class Counted(Objective):
 
     def loss(self, network, key, carry, update):
         loss, metrics, _ = Supervised(TASK, 16).loss(network, fold_in(key, update), (), 0)
-        carry = {**carry, "updated": carry["updated"] + 1}
+        loss = loss + 0.1 * carry["memory"]
+        carry = {**carry, "updated": carry["updated"] + 1, "memory": loss}
         return loss, {**metrics, "collected": carry["collected"].double(), "updated": carry["updated"].double()}, carry
 
 
@@ -233,6 +237,28 @@ def test_interruption_makes_a_checkpoint_and_resumes_to_the_same_bits(tmp_path, 
         assert torch.equal(training.best_score, whole.best_score)
         assert torch.equal(training.best_step, whole.best_step)
         assert_equal(parameters_of(training.network), parameters_of(whole.network))
+
+
+def test_interruption_between_a_row_and_the_next_step_loses_and_repeats_nothing(tmp_path):
+    def train(folder, interrupted_at=0):
+        def progress(step, steps, row):
+            if step == interrupted_at:
+                raise KeyboardInterrupt
+
+        torch.manual_seed(0)
+        layers = torch.nn.Linear(10, 8), torch.nn.BatchNorm1d(8, momentum=0.01), torch.nn.ReLU(), torch.nn.Linear(8, 1)
+        network, metrics = Single(torch.nn.Sequential(*layers)), JsonLines(folder / "metrics.jsonl")
+        settings = {"optimizer": SGD(0.1, momentum=0.9), "log_every": 7, "metrics": metrics, "progress": progress}
+        checkpoint = Checkpoints(folder / "checkpoints", every=4)
+        return fit(network, Supervised(TASK, 32), key=0, steps=30, checkpoint=checkpoint, **settings)
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts", interrupted_at=14)
+    resumed = train(tmp_path / "parts")
+    assert resumed.history == whole.history
+    assert_equal(resumed.network.state_dict(), whole.network.state_dict())
+    assert (tmp_path / "parts/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
 
 
 def test_progress_is_told_of_every_row(capsys):

@@ -99,6 +99,7 @@ def test_taken_replica_computes_what_it_did_among_the_others():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_any_module_is_a_network_of_one_replica(batch_norm):
+    torch.manual_seed(0)
     layers = [torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8) if batch_norm else torch.nn.Tanh(), torch.nn.Linear(8, 1)]
     module, x = torch.nn.Sequential(*layers), torch.randn(5, 4)
     expected = module(x)
