@@ -1,10 +1,10 @@
 """Randomness that is addressed, not consumed: every draw is a pure function of (key, counter).
 
 A key is a 64-bit integer; a row of a batch has one. What happens to the row at time t depends on (key, t) alone, so it
-depends neither on the size of the batch, nor on the device, nor on what ran before. ``fold_in`` gives child streams: one
-per kind of draw, per episode, per row. The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): its i-th output
-for seed ``key`` is ``mix(key + (i + 1) * GAMMA)``. Only integer operations on 64 bits occur, so numpy and torch give the
-same bits on every device; draws that pass through ``log`` or the like agree to a few units in the last place.
+depends neither on the size of the batch, nor on the device, nor on what ran before. ``fold_in`` gives child streams:
+one per kind of draw, per episode, per row. The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): its i-th
+output for seed ``key`` is ``mix(key + (i + 1) * GAMMA)``. Only integer operations on 64 bits occur, so numpy and torch
+give the same bits on every device; draws that pass through ``log`` or the like agree to a few units in the last place.
 
 Two draws of one kind from the same (key, counter) are the same number: give each kind of draw a stream of its own.
 """
@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_torch_array
 from scipy import special, stats
 
 from sandtable.simulators.arrays import Array, like, namespace
@@ -111,11 +112,11 @@ def integers(key: Array, counter: Any, bound: int) -> Array:
 def normal(key: Array, counter: Any) -> Array:
     """Return float64 standard normals by the inverse distribution function (no draw is lost to rejection)."""
     u = uniform(key, counter) + 2.0**-54  # the middle of the cell: never 0
-    if isinstance(u, np.ndarray | np.generic):
-        return special.ndtri(u)
-    import torch
+    if is_torch_array(u):
+        import torch
 
-    return torch.special.ndtri(u)
+        return torch.special.ndtri(u)
+    return special.ndtri(u)
 
 
 def categorical(key: Array, counter: Any, cumulative: Array) -> Array:

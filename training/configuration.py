@@ -19,8 +19,8 @@ _LISTED = 256  # numbers of an array that are told one by one
 def describe(thing: Any) -> Any:
     """Return what JSON can hold of a setting.
 
-    Numbers and strings stay; small arrays of finite numbers become lists and others a digest; a function tells its name and the
-    values that it closes over, a dataclass its fields, and any other object its public attributes.
+    Numbers and strings stay; small arrays of finite numbers become lists and others a digest; a function tells its name
+    and the values that it closes over, a dataclass its fields, and any other object its public attributes.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing

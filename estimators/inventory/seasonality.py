@@ -29,8 +29,8 @@ class SeasonalProfile:
 class SeasonalIndex:
     """Multiplicative season, pooled over products, by the ratio of demand to its trend.
 
-    Demand is divided by each product's centred moving average over a year (Macaulay's ratio-to-moving-average); the ratios
-    are averaged over products, weighted by their volume, then over years, and smoothed over neighbouring parts.
+    Demand is divided by each product's centred moving average over a year (Macaulay's ratio-to-moving-average); the
+    ratios are averaged over products and years, weighted by their volume, and smoothed over neighbouring parts.
 
     Attributes:
         parts: P, parts of a year, for example 52 for weeks.

@@ -15,11 +15,12 @@ TABLES = {"poisson": poisson_table, "geometric": geometric_table}
 
 
 class LostSales(InventoryProcess):
-    """Order a product whose demand is drawn anew each period (Zipkin 2008, "Old and new methods for lost-sales systems").
+    """Order a product whose demand is drawn anew each period.
 
     A period: see the stock, order, receive what was ordered ``lead_time`` periods ago, meet demand, pay ``holding`` per
     unit left and ``shortage`` per unit of demand that is lost. The reward is minus that cost. With lead time 1 an order
-    can be sold in the next period; with 0 at once, and every period is a newsvendor's.
+    can be sold in the next period; with 0 at once, and every period is a newsvendor's. The problem is that of Zipkin
+    (2008), "Old and new methods for lost-sales inventory systems", Operations Research 56.
 
     Seen: units on hand, then units due in this period, in the next, ... (``lead_time`` of them): float [1 + lead_time].
     Done: units to order, float [1], in [0, ``largest_order``]; with ``whole_units`` rounded to the nearest integer.

@@ -65,9 +65,9 @@ def checked(rules: OrderRules, skus: tuple[str, ...] | None = None) -> OrderRule
 def place(wanted: Array, rules: OrderRules) -> Array:
     """Return the order that the supplier takes for a wanted quantity.
 
-    The quantity is capped by the capacity and rounded to the nearest multiple of the batch, halves up. Below half of the
-    minimum nothing is ordered; from there to the minimum, the minimum. Exact going forward; going backward the gradient
-    is that of ``min(wanted, capacity)``, straight through the rounding and the minimum.
+    The quantity is capped by the capacity and rounded to the nearest multiple of the batch, halves up. Below half of
+    the minimum nothing is ordered; from there to the minimum, the minimum. Exact going forward; going backward the
+    gradient is that of ``min(wanted, capacity)``, straight through the rounding and the minimum.
 
     Args:
         wanted: Units, [*batch]; negative counts as 0.

@@ -166,8 +166,8 @@ def periods_per_year(starts: np.ndarray) -> float:
 def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Panel:
     """Fill what the history does not tell.
 
-    What the history gives wins over the assumptions. Demand in a period with less than full availability is censored: it
-    is marked as not known, and replayed as the product's mean known demand, or the units sold if those were more.
+    What the history gives wins over the assumptions. Demand in a period with less than full availability is censored:
+    it is marked as not known, and replayed as the product's mean known demand, or the units sold if those were more.
 
     Args:
         history: What a source tells.
@@ -188,14 +188,15 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
     demand = np.where(censored, np.maximum(history.units, np.round(typical)), history.units)
     if np.isnan(history.in_stock).all():
         statements.append(
-            "Availability is not recorded. Sales are taken for demand: where a product was out of stock, true demand was "
-            "higher than the sales that are replayed, and every policy is judged on too little demand."
+            "Availability is not recorded. Sales are taken for demand: where a product was out of stock, true demand "
+            "was higher than the sales that are replayed, and every policy is judged on too little demand."
         )
     elif censored.any():
         repairs["periods with stock-outs whose demand was replaced by the product's mean"] = int(censored.sum())
         statements.append(
-            f"In {censored.sum():,} product-periods the product was not always available. Their demand is hidden from the "
-            "policies, and replayed as the product's mean demand in other periods, or the units sold if those were more."
+            f"In {censored.sum():,} product-periods the product was not always available. Their demand is hidden from "
+            "the policies, and replayed as the product's mean demand in other periods, or the units sold if those were "
+            "more."
         )
     else:
         statements.append("Availability is recorded, and no product was out of stock: sales are demand.")
@@ -214,8 +215,8 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
         )
     given = int((~np.isnan(history.lead_time)).sum())
     statements.append(
-        f"Lead time: recorded for {given} of {products} products, assumed to be {assumptions.lead_time} review periods for "
-        "the others."
+        f"Lead time: recorded for {given} of {products} products, assumed to be {assumptions.lead_time} review periods "
+        "for the others."
         if given
         else f"Lead time: assumed to be {assumptions.lead_time} review periods for every product."
     )
@@ -224,8 +225,8 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
     batch = np.where(np.isnan(history.batch_size), assumptions.batch_size, history.batch_size)
     capacity = np.where(np.isnan(history.capacity), np.inf, history.capacity)
     if (batch <= 0).any() and not (batch <= 0).all():
-        batch = np.where(batch <= 0, 1.0, batch)
         repairs["batch sizes of 0 set to 1"] = int((batch <= 0).sum())
+        batch = np.where(batch <= 0, 1.0, batch)
     rules = checked(
         OrderRules(
             minimum if (minimum > 0).any() else None,
@@ -238,7 +239,7 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
     statements.append(
         f"Holding a unit costs {assumptions.holding_rate:.0%} of its purchase cost a year ({per_period:.2%} a review "
         f"period). A lost unit costs its margin"
-        + (f" and {assumptions.shortage_cost:.0%} of its price." if assumptions.shortage_cost else ", and nothing more.")
+        + (f" and {assumptions.shortage_cost:.0%} of its price." if assumptions.shortage_cost else ", nothing more.")
     )
     statements.append(
         f"Units left at the end are worth {assumptions.salvage:.0%} of their cost; purchases are paid when "
@@ -281,8 +282,8 @@ def _money(history: SalesHistory, margin: float, statements: list[str]) -> tuple
     cost = np.where(costed, cost, (1 - margin) * typical)
     if not (priced | costed).all():
         statements.append(
-            f"{(~(priced | costed)).sum():,} of {len(priced):,} products have neither price nor cost: their price is taken "
-            "as 1, so that their profit counts units."
+            f"{(~(priced | costed)).sum():,} of {len(priced):,} products have neither price nor cost: their price is "
+            "taken as 1, so that their profit counts units."
         )
     if not costed.all():
         statements.append(

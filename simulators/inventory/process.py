@@ -55,7 +55,7 @@ class InventoryState(NamedTuple):
 
 
 def _on_host(t: Array) -> bool:
-    """Tell whether the value of ``t`` can be read without waiting for a device, and without leaving a compiled graph."""
+    """Tell whether ``t`` can be read without waiting for a device, and without leaving a compiled graph."""
     if isinstance(t, np.ndarray | np.generic):
         return True
     import torch

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from sandtable.simulators.arrays import Array, at_most, like, namespace
+from sandtable.simulators.inventory.order_rules import OrderRules
 from sandtable.simulators.inventory.panel import Panel
 from sandtable.simulators.inventory.process import InventoryProcess, InventoryState, Paths, at
 from sandtable.simulators.inventory.world import Stock
@@ -63,8 +64,8 @@ class InventoryReplay(InventoryProcess):
     Seen, each a float vector: ``on_hand`` [1], ``on_order`` [J] (units due in this period, in the next, ...),
     ``past_demand`` [W] (latest last, 0 where unknown), ``demand_known`` [W] (1 or 0), ``price`` [1] and ``cost`` [1] of
     this period, ``calendar`` [4] (sine and cosine of the year and half-year), ``mean`` [1] and ``deviation`` [1] of a
-    period's demand before the training history ends, ``lead_time`` [1] (mean), ``product`` [1] (its column in the panel)
-    and ``period`` [1] (its row).
+    period's demand before the training history ends, ``lead_time`` [1] (mean), ``product`` [1] (its column in the
+    panel) and ``period`` [1] (its row).
     Done: units to order, float [1], in [0, ``largest_order``].
     An episode is ``horizon`` periods and is truncated there.
     """
@@ -96,7 +97,8 @@ class InventoryReplay(InventoryProcess):
             initial_stock: ``base-stock`` (on hand and on order at the level of a 95 % service over the lead time),
                 ``recorded`` (the panel's stock before the start; base-stock where unknown), or a number of periods of
                 mean demand on hand, with nothing on order.
-            initial_spread: Each episode's initial stock is multiplied by a uniform in [1 - spread, 1 + spread]; in [0, 1].
+            initial_spread: In [0, 1]; each episode's initial stock on hand is multiplied by a uniform in
+                [1 - spread, 1 + spread]. A stock that is recorded is not.
             dtype: ``float32`` or ``float64``.
         """
         if horizon > panel.periods:
@@ -105,14 +107,22 @@ class InventoryReplay(InventoryProcess):
             raise ValueError(f"window must be at least 1 period, not {window}")
         if not 0 <= initial_spread <= 1:
             raise ValueError(f"initial_spread must lie in [0, 1], not {initial_spread}")
-        if isinstance(initial_stock, str) and initial_stock not in ("base-stock", "recorded"):
-            raise ValueError(f"initial_stock must be 'base-stock', 'recorded' or a number, not {initial_stock!r}")
+        if isinstance(initial_stock, str):
+            sensible = initial_stock in ("base-stock", "recorded")
+        else:
+            sensible = bool(np.isfinite(initial_stock)) and initial_stock >= 0
+        if not sensible:
+            raise ValueError(f"initial_stock must be 'base-stock', 'recorded' or a number >= 0, not {initial_stock!r}")
+        if history is not None and not 0 <= history <= panel.periods:
+            raise ValueError(f"history must lie within 0 and {panel.periods} periods, not {history}")
         self._prepare(horizon, panel.economics, panel.rules, dtype)
         self.panel, self.window = panel, window
         self.starts = (0, panel.periods - horizon) if starts is None else starts
         if not 0 <= self.starts[0] <= self.starts[1] <= panel.periods - horizon:
             raise ValueError(f"starts must lie within 0 and {panel.periods - horizon}, not {self.starts}")
         self.products = np.arange(panel.products) if products is None else np.asarray(products, dtype=np.int64)
+        if not self.products.size or self.products.min() < 0 or self.products.max() >= panel.products:
+            raise ValueError(f"products must name columns of the panel, 0 to {panel.products - 1}, and at least one")
         self.initial_stock, self.initial_spread = initial_stock, initial_spread
         self.longest_lead_time = panel.shares.shape[1] - 1
         self.history = panel.periods // 2 if history is None else history
@@ -152,7 +162,7 @@ class InventoryReplay(InventoryProcess):
         recorded = np.nan_to_num(self._tables.on_hand).max() + np.nan_to_num(self._tables.on_order).max()
         total = float(self.panel.demand.sum(axis=0).max())
         self.largest_order = float(np.ceil(max(1.0, total)))
-        most = float(np.ceil((self.horizon + lags) * self.largest_order + 2 * max(start, recorded) + 1))
+        most = float(np.ceil((self.horizon + lags) * self._largest_delivery() + 2 * max(start, recorded) + 1))
         least = -total if self.economics.unmet == "backlog" else 0.0
         most_demand = float(np.ceil(self._tables.demand.max()))
         bounds = {
@@ -175,17 +185,25 @@ class InventoryReplay(InventoryProcess):
             return np.nextafter(element(bound), element(np.inf)) if bound not in (-1.0, 0.0, 1.0) else element(bound)
 
         self.observation_space = gym.spaces.Dict(
-            {name: gym.spaces.Box(low, rounded_up(high), (size,), element) for name, (low, high, size) in bounds.items()}
+            {name: gym.spaces.Box(low, rounded_up(high), (k,), element) for name, (low, high, k) in bounds.items()}
         )
         self.action_space = gym.spaces.Box(0.0, self.largest_order, (1,), element)
 
+    def _largest_delivery(self) -> float:
+        """Return a bound on the units that one order brings, whatever the supplier's rules make of it."""
+        minimum, batch, _, supply_yield = (0.0 if rule is None else float(rule.max()) for rule in self.rules)
+        largest = max(self.largest_order + batch, minimum)
+        return largest * (supply_yield or 1.0)
+
     def _start(
-        self, key: Array, *, product: Any = None, start: Any = None
-    ) -> tuple[Stock, Paths, Any, ReplayContext]:
+        self, key: Array, *, product: Any = None, start: Any = None, **options: Any
+    ) -> tuple[Stock, Paths, OrderRules, ReplayContext]:
         """Cut the windows of new episodes out of the panel.
 
         Options of ``reset``: ``product``, columns of the panel, int or int [*batch]; ``start``, the first period.
         """
+        if options:
+            raise ValueError(f"InventoryReplay takes the reset options product and start, not {sorted(options)}")
         xp = namespace(key)
         tables: _Tables = self._on(key, "tables", self._tables)
         whole = xp.zeros_like(key)
@@ -236,9 +254,8 @@ class InventoryReplay(InventoryProcess):
             deviation=columns(tables.deviation),
             lead_time=columns(tables.lead_time),
         )
-        rules = type(self.rules)(
-            *(None if rule is None else rule if rule.ndim == 0 else columns(rule) for rule in self._on(key, "rules", self.rules))
-        )
+        constants = self._on(key, "rules", self.rules)
+        rules = OrderRules(*(rule if rule is None or rule.ndim == 0 else columns(rule) for rule in constants))
         return self._initial_stock(key, tables, context), paths, rules, context
 
     def _index(self, key: Array, values: Any, name: str, last: int) -> Array:

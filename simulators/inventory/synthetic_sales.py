@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import nbinom
 
 from sandtable.simulators.inventory.history import SalesHistory
-from sandtable.simulators.inventory.sales_file import ReviewPeriods
+from sandtable.simulators.inventory.review_periods import ReviewPeriods
 from sandtable.simulators.random import fold_in, make_key, normal, uniform
 
 STREAMS = {
