@@ -2,14 +2,14 @@
 
 Products differ, and so do weeks: a promotion week moves many products at once. The total of a panel of values
 ``d[i, b]`` (product i, time block b) varies with the products that happened to be in the panel and with the blocks that
-happened to be in the test. Products are resampled with replacement, whole histories at a time, which covers the products'
-own noise. Blocks are resampled as well; of their variance the part that products' own noise causes is taken out (it is
-counted already), so that
+happened to be in the test. Products are resampled with replacement, whole histories at a time, which covers the
+products' own noise. Blocks are resampled as well; of their variance the part that products' own noise causes is taken
+out (it is counted already), so that
 
     variance = products' variance + blocks' variance - variance of the interaction,
 
-the two-way cluster-robust variance of Cameron, Gelbach and Miller (2011, doi 10.1198/jbes.2010.07136). With few blocks the
-blocks' part is widened by the ratio of Student's to the normal quantile.
+the two-way cluster-robust variance of Cameron, Gelbach and Miller (2011, doi 10.1198/jbes.2010.07136). With few blocks
+the blocks' part is widened by the ratio of Student's to the normal quantile.
 """
 
 from dataclasses import dataclass
@@ -83,8 +83,8 @@ def bootstrap_total(values: np.ndarray, alpha: float = 0.05, resamples: int = 20
     step = max(1, 4_000_000 // products)
     for first in range(0, resamples, step):
         size = min(step, resamples - first)
-        chosen = generator.integers(products, size=(size, products), dtype=np.int32)
-        draws[first : first + size] = of_products[chosen].sum(axis=1)
+        drawn = generator.integers(products, size=(size, products), dtype=np.int32)
+        draws[first : first + size] = of_products[drawn].sum(axis=1)
     product_variance = products * of_products.var(ddof=1)
     scale, block_variance = 0.0, 0.0
     if blocks > 1:

@@ -149,7 +149,8 @@ class Tuned:
         rule: In one sentence.
         settings: The winner.
         policy: Built with them.
-        profit: Mean profit a product and period in training, for each settings of the grid.
+        profit: Mean discounted profit a product and period in training, for each settings of the grid; empty where
+            there is nothing to choose.
     """
 
     name: str
@@ -159,7 +160,14 @@ class Tuned:
     profit: tuple[float, ...]
 
 
-def tune(candidate: Candidate, panel: Panel, history: int, products: np.ndarray, process: InventoryReplay) -> Tuned:
+def tune(
+    candidate: Candidate,
+    panel: Panel,
+    history: int,
+    products: np.ndarray,
+    process: InventoryReplay,
+    discount: float = 1.0,
+) -> Tuned:
     """Choose the settings with the highest mean profit over the training periods and products.
 
     Args:
@@ -168,11 +176,15 @@ def tune(candidate: Candidate, panel: Panel, history: int, products: np.ndarray,
         history: Training periods; the simulation runs through all that ``process`` covers.
         products: Columns of the panel that take part, int [M].
         process: A replay that starts at period 0 and ends with the training history.
+        discount: Worth of next period's money, in (0, 1].
     """
     policies = [candidate.build(panel, history, **settings) for settings in candidate.grid]
     if len(policies) == 1:
         return Tuned(candidate.name, candidate.rule, dict(candidate.grid[0]), policies[0], ())
     state = process.reset(make_key(np.zeros(len(products), np.int64)), product=products, start=0)
-    profit = tuple(float(rollout(process, policy, state, name=candidate.name)["reward"].mean()) for policy in policies)
+    weight = (discount ** np.arange(process.horizon))[:, None]
+    profit = tuple(
+        float((weight * rollout(process, policy, state, name=candidate.name)["reward"]).mean()) for policy in policies
+    )
     best = int(np.argmax(profit))
     return Tuned(candidate.name, candidate.rule, dict(candidate.grid[best]), policies[best], profit)

@@ -1,6 +1,7 @@
 """The policy that knows the future: a linear program a product, and so an upper bound on any other policy's profit."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize, sparse
@@ -33,8 +34,10 @@ def clairvoyant(process: InventoryReplay, state: InventoryState, discount: float
     """Return the plan with the highest profit, given all that the state's paths hold.
 
     Maximises revenue - purchases - holding - shortage + worth at the end over orders and sales, subject to the flow of
-    stock, with scipy's HiGHS. Whole batches and minimum orders are relaxed; capacity and yield are kept. It may also sell
-    less than it could: in the world sales are never held back, so this only raises the bound.
+    stock, with scipy's HiGHS. Whole batches and minimum orders are relaxed; capacity and yield are kept. From the
+    period on in which its first order can arrive it may also sell less than it could: in the world sales are never
+    held back, so this only raises the bound. Before that period no policy decides anything, and the plan is what
+    happens to all.
 
     Args:
         process: The world.
@@ -93,6 +96,8 @@ def _plan(
     Variables, a product: units supplied q_t, stock left I_t, unmet u_t; rows: the flow of stock of each period,
     ``I_t - I_{t-1} - sum_j share[t-j, j] q_{t-j} - u_t (+ u_{t-1} under backlog) = pipeline_t - demand_t``.
 
+    Until a product's first order can arrive, u_t is what it must be.
+
     Returns:
         Units supplied and unmet, [H, n] each.
     """
@@ -106,12 +111,17 @@ def _plan(
 
     identity = sparse.eye_array(horizon)
     before = sparse.eye_array(horizon, k=-1)
-    blocks, objective, upper = [], [], []
+    inevitable = _inevitable_unmet(demand, due, on_hand, lost)
+    undecided = np.arange(horizon)[:, None] < (shares > 0).any(axis=0).argmax(axis=0)
+    least = np.where(undecided, inevitable, 0.0)
+    most = np.where(undecided, inevitable, demand if lost else np.inf)
+    blocks, objective, lower, upper = [], [], [], []
     for i in range(count):
-        arrive = sum(
-            sparse.diags_array(shares[: horizon - lag, lag, i], offsets=-lag, shape=(horizon, horizon))
-            for lag in range(min(shares.shape[1], horizon))
-        )
+        arrive: Any = sparse.csr_array((horizon, horizon))
+        for lag in range(min(shares.shape[1], horizon)):
+            arrive = arrive + sparse.diags_array(
+                shares[: horizon - lag, lag, i], offsets=-lag, shape=(horizon, horizon)
+            )
         blocks.append(
             sparse.hstack([-arrive, identity - before, -identity if lost else before - identity], format="csr")
         )
@@ -125,20 +135,31 @@ def _plan(
         short = economics.shortage * weight + economics.shortage_rate * price[:, i]
         forgone = price[:, i] if lost else price[:, i] - np.append(price[1:, i], 0.0)
         objective += [paid, held, short + forgone]
-        upper += [np.full(horizon, largest[i]), np.full(horizon, np.inf), demand[:, i] if lost else np.full(horizon, np.inf)]
+        lower += [np.zeros(2 * horizon), least[:, i]]
+        upper += [np.full(horizon, largest[i]), np.full(horizon, np.inf), most[:, i]]
     right = due - demand
     right[0] += on_hand
     result = optimize.linprog(
         np.concatenate(objective),
         A_eq=sparse.block_diag(blocks, format="csr"),
         b_eq=right.T.ravel(),
-        bounds=np.stack([np.zeros(3 * horizon * count), np.concatenate(upper)], axis=1),
+        bounds=np.stack([np.concatenate(lower), np.concatenate(upper)], axis=1).tolist(),
         method="highs",
     )
     if not result.success:
         raise RuntimeError(f"the linear program of the clairvoyant has no solution: {result.message}")
-    solution = result.x.reshape(count, 3, horizon)
+    solution = np.asarray(result.x).reshape(count, 3, horizon)
     return solution[:, 0].T, solution[:, 2].T
+
+
+def _inevitable_unmet(demand: np.ndarray, due: np.ndarray, on_hand: np.ndarray, lost: bool) -> np.ndarray:
+    """Return what stays unmet if nothing is ordered, units [H, n]: lost in a period, or waiting at its end."""
+    stock, unmet = on_hand, np.empty_like(demand)
+    for t in range(len(demand)):
+        stock = stock + due[t] - demand[t]
+        unmet[t] = np.maximum(-stock, 0)
+        stock = np.maximum(stock, 0) if lost else stock
+    return unmet
 
 
 def _trajectory(

@@ -29,7 +29,7 @@ LAGS = 4  # entries of the pipeline that the network sees, whatever the lead tim
 
 
 def demand_scale(observation: dict[str, Tensor]) -> Tensor:
-    """Return the size of a product's demand, units a period, from its past alone: [*batch, 1], at least ``LEAST_SCALE``.
+    """Return the size of a product's demand from its past alone, units a period: [*batch, 1], >= ``LEAST_SCALE``.
 
     The mean of the recent known demand and of the training history's.
     """
@@ -73,8 +73,8 @@ def features(observation: dict[str, Tensor]) -> Tensor:
 class OrderUpToNetwork(Replicated):
     """A perceptron that sets an order-up-to level, in units of demand over lead time and review.
 
-    ``order = max(scale * (L + 1) * softplus(f(features)) - inventory position, 0)``: it starts near a base-stock policy,
-    and scale-free features let one network serve demand from a tenth to thousands a period.
+    ``order = max(scale * (L + 1) * softplus(f(features)) - inventory position, 0)``: it starts near a base-stock
+    policy, and scale-free features let one network serve demand from a tenth to thousands a period.
 
     Args:
         replicas: R.
@@ -108,7 +108,9 @@ class NetworkPolicy(OrderingPolicy):
         """Return units to order, [B, 1], of observations [B, k]."""
         from_numpy = isinstance(observation["on_hand"], np.ndarray)
         with torch.no_grad():
-            rows = {name: torch.as_tensor(np.array(x) if from_numpy else x)[None].float() for name, x in observation.items()}
+            rows = {
+                name: torch.as_tensor(np.array(x) if from_numpy else x)[None].float() for name, x in observation.items()
+            }
             orders = self.network(rows)[0]
         return orders.double().numpy() if from_numpy else orders
 
@@ -198,7 +200,7 @@ class DirectBackprop:
         """
         panel = in_product_money(panel, train)
         horizon = min(self.horizon, train)
-        options = {"products": products, "history": train, "window": window}
+        options: dict[str, Any] = {"products": products, "history": train, "window": window}
         world = InventoryReplay(panel, horizon, starts=(0, train - horizon), initial_spread=0.8, **options)
         judge = InventoryReplay(panel, validate - train, starts=(train, train), **options)
         network = OrderUpToNetwork(self.seeds, window, self.hidden, fold_in(make_key(self.seed), 1))
@@ -213,7 +215,9 @@ class DirectBackprop:
             schedule=cosine(self.updates, warmup=max(1, self.updates // 20)),
             clip=self.clip,
             validate=Validation(
-                Pathwise(judge, len(products), discount=self.discount, reset_options={"product": products, "start": train}),
+                Pathwise(
+                    judge, len(products), discount=self.discount, reset_options={"product": products, "start": train}
+                ),
                 every=every,
                 patience=self.patience,
             ),

@@ -13,8 +13,8 @@ from sandtable.simulators.arrays import Array, like, namespace, positive
 class MovingAverage(OrderingPolicy):
     """Order up to ``m (L + 1) + z d sqrt(L + 1)`` with m the mean of the last known demands.
 
-    d is the product's standard deviation of demand in the training history, scaled with the forecast: d * sqrt(m / mean)
-    as for demand whose variance grows with its mean.
+    d is the product's standard deviation of demand in the training history, scaled with the forecast: d * sqrt(m /
+    mean) as for demand whose variance grows with its mean.
 
     Attributes:
         window: Periods that the mean looks back, at most what the observation shows.

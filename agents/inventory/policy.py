@@ -9,7 +9,8 @@ from sandtable.simulators.arrays import Array, like, namespace
 class OrderingPolicy(ABC):
     """An ordering policy of the inventory worlds, for numpy and torch.
 
-    Calling it maps an observation (``InventoryReplay``'s dict, or ``LostSales``'s array) to units to order, [*batch, 1].
+    Calling it maps an observation to units to order, [*batch, 1]; observations are ``InventoryReplay``'s dict, or
+    ``LostSales``'s array.
     """
 
     @abstractmethod

@@ -30,7 +30,7 @@ class UserPolicy(OrderingPolicy):
         try:
             return self.function(observation)
         except Exception as error:
-            raise InputError(f"{self.name} raised {type(error).__name__}: {error}") from error
+            raise InputError(f"it raised {_told(error)}") from error
 
     def source(self) -> str:
         """Return the text of the file that holds the function, or its name where there is no such file."""
@@ -56,13 +56,27 @@ def load_policy(spec: str) -> UserPolicy:
     module_name, colon, function_name = spec.partition(":")
     if not (module_name and colon and function_name):
         raise InputError(f"--policy {spec}: write it as module:function")
+    if module_name.endswith(".py"):
+        raise InputError(f"--policy {spec}: write it without .py, as {module_name.removesuffix('.py')}:{function_name}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
-        raise InputError(f"--policy {spec}: importing {module_name} raised {type(error).__name__}: {error}") from error
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise InputError(f"--policy {spec}: importing {module_name} raised {_told(error)}") from error
+        place = "the current folder or among the installed packages"
+        raise InputError(f"--policy {spec}: there is no module {module_name} in {place}") from error
+    except (Exception, SystemExit) as error:  # a script that ends the program when it is imported
+        raise InputError(f"--policy {spec}: importing {module_name} raised {_told(error)}") from error
     function = getattr(module, function_name, None)
-    if not callable(function):
+    if function is None:
         raise InputError(f"--policy {spec}: {module_name} has no function {function_name}")
+    if not callable(function):
+        raise InputError(f"--policy {spec}: {function_name} is no function but of type {type(function).__name__}")
     return UserPolicy(spec, function)
+
+
+def _told(error: BaseException) -> str:
+    """Return what an exception says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

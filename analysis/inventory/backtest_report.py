@@ -6,13 +6,19 @@ from typing import Any
 import numpy as np
 
 from sandtable.analysis.inventory import figures
-from sandtable.analysis.inventory.backtest import CLAIRVOYANT, Backtest
+from sandtable.analysis.inventory.backtest import Backtest
 from sandtable.analysis.inventory.measures import PolicyRow
+from sandtable.analysis.inventory.participants import CLAIRVOYANT
 from sandtable.analysis.paired_bootstrap import Interval as Bootstrapped
 from sandtable.analysis.report import Block, Column, Interval, KeyFigure, Note, Report, Section, Table
 
 PERIODS = {"D": "days", "W": "weeks", "M": "months", "Q": "quarters"}
-ASSUMED = {"as assumed": "as assumed", "margin": "margin", "lead_time": "lead time", "holding_rate": "holding rate a year"}
+ASSUMED = {
+    "as assumed": "as assumed",
+    "margin": "margin",
+    "lead_time": "lead time",
+    "holding_rate": "holding rate a year",
+}
 
 
 def periods_name(review_period: str) -> str:
@@ -35,25 +41,24 @@ def answer(result: Backtest) -> str:
     if result.best == result.baseline:
         profits = {name: float(result.scoring.profit(result.trajectories[name]).sum()) for name in rivals}
         rival = max(profits, key=lambda name: profits[name])
-        start = f"Over {span}, no policy earned more than {result.baseline}, the best classical one in validation; the nearest, {rival}, earned"
+        start = (
+            f"Over {span}, no policy earned more than {result.baseline}, the best classical one in validation; "
+            f"the nearest, {rival}, earned"
+        )
     else:
         rival = result.best
         start = f"Over {span}, {rival} would have earned"
     interval = against_baseline(result, rival)
     more = "more" if interval.estimate >= 0 else "less"
     than = "" if result.best == result.baseline else f" than {result.baseline}, the best classical policy in validation"
-    ends = sorted((interval.low, interval.high)) if interval.estimate >= 0 else sorted((-interval.high, -interval.low))
-    sure = (
-        "so the difference is more than chance"
-        if ends[0] > 0
-        else "so the difference may be chance"
-        if np.isfinite(ends[0])
-        else "with one product, how sure that is cannot be told"
-    )
-    return (
-        f"{start} {abs(interval.estimate):,.0f} ({abs(interval.estimate) / max(abs(baseline_profit), 1e-9):.1%}) {more}"
-        f"{than}; the {1 - result.settings.alpha:.0%} interval is {ends[0]:,.0f} to {ends[1]:,.0f}, {sure}."
-    ).replace(" -", " −")
+    outcome = f"{start} {abs(interval.estimate):,.0f} ({abs(interval.estimate) / max(abs(baseline_profit), 1e-9):.1%}) "
+    outcome += f"{more}{than}; "
+    if not np.isfinite(interval.low):
+        return f"{outcome}with one product, how sure that is cannot be told."
+    low, high = (interval.low, interval.high) if interval.estimate >= 0 else (-interval.high, -interval.low)
+    sure = "is more than chance" if low > 0 else "may be chance"
+    ends = f"{low:,.0f} to {high:,.0f}".replace("-", "−")
+    return f"{outcome}the {1 - result.settings.alpha:.0%} interval is {ends}, so the difference {sure}."
 
 
 def backtest_report(
@@ -130,8 +135,8 @@ def _policies(result: Backtest) -> Section:
                 f"Profit on the {count:,} {caption}",
                 money,
                 [(_marked(result, row.policy), _profit(row), _difference(result, row)) for row in rows],
-                note="In the money of the sales file: revenue - purchases - holding - shortage, plus the change in the worth of "
-                f"the stock. In brackets: {1 - result.settings.alpha:.0%} intervals.",
+                note="In the money of the sales file: revenue - purchases - holding - shortage, plus the change in "
+                f"the worth of the stock. In brackets: {1 - result.settings.alpha:.0%} intervals.",
             )
         )
         blocks.append(
@@ -140,13 +145,13 @@ def _policies(result: Backtest) -> Section:
                 service,
                 [
                     (
-                        _marked(result, row.policy), row.fill_rate, row.stock_out_rate, row.stock_turns, row.average_stock,
-                        row.units_sold, row.units_lost,
+                        _marked(result, row.policy), row.fill_rate, row.stock_out_rate, row.stock_turns,
+                        row.average_stock, row.units_sold, row.units_lost,
                     )
                     for row in rows
                 ],
-                note="Fill rate: units sold of units wanted. Stock-outs: share of product-periods with unmet demand. Stock "
-                "turns: yearly, at cost. Mean stock: at cost.",
+                note="Fill rate: units sold of units wanted. Stock-outs: share of product-periods with unmet demand. "
+                "Stock turns: yearly, at cost. Mean stock: at cost.",
             )
         )  # fmt: skip
     rules = [
@@ -156,7 +161,12 @@ def _policies(result: Backtest) -> Section:
     blocks.append(
         Table(
             "What each policy does",
-            [Column("policy"), Column("rule"), Column("chosen in training"), Column("profit in validation", "money", 0)],
+            [
+                Column("policy"),
+                Column("rule"),
+                Column("chosen in training"),
+                Column("profit in validation", "money", 0),
+            ],
             rules,
         )
     )
@@ -201,9 +211,9 @@ def _where(result: Backtest) -> Section:
             Column("of the baseline's profit", "percent", 1),
         ],
         rows,
-        note="Demand classes after Syntetos, Boylan and Croston (2005), by the interval between demands (1.32 periods) and "
-        "the squared coefficient of variation of their size (0.49). Velocity and price by thirds. No correction for looking "
-        "at several groups at once.",
+        note="Demand classes after Syntetos, Boylan and Croston (2005), by the interval between demands (1.32 "
+        "periods) and the squared coefficient of variation of their size (0.49). Velocity and price by thirds. No "
+        "correction for looking at several groups at once.",
     )
     blocks: list[Block] = [] if policy == result.baseline else [figures.wins_and_losses(result, policy)]
     return Section("Where policies win and lose", blocks=[*blocks, table])
@@ -214,18 +224,22 @@ def _orders(result: Backtest, orders: Any) -> Section:
     shown = orders.assign(value=orders["order"] * result.panel.cost[-1]).nlargest(15, "value")
     simulated = int((orders["stock"] == "simulated").sum())
     text = (
-        f"The next order of every product under {result.best} is in orders.csv: {int((orders['order'] > 0).sum()):,} of "
-        f"{len(orders):,} products are ordered, for {float((orders['order'] * result.panel.cost[-1]).sum()):,.0f} at cost."
+        f"The next order of every product under {result.best} is in orders.csv: {int((orders['order'] > 0).sum()):,} "
+        f"of {len(orders):,} products are ordered, for {float((orders['order'] * result.panel.cost[-1]).sum()):,.0f} "
+        "at cost."
     )
     if simulated:
         text += (
-            f"\n\nThe sales file does not tell the present stock of {simulated:,} products (columns on_hand and on_order). "
-            "For them the stock is the one that the policy would have left at the end of the test: correct it before ordering."
+            f"\n\nThe sales file does not tell the present stock of {simulated:,} products (columns on_hand and "
+            "on_order). For them the stock is the one that the policy would have left at the end of the test: "
+            "correct it before ordering."
         )
     columns = [Column("product"), *(Column(name, "number", 0) for name in ("order", "on hand", "on order"))]
     columns += [Column("expected demand", "number", 1), Column("value at cost", "money", 0), Column("stock")]
     rows = shown[["sku", "order", "on_hand", "on_order", "expected_demand", "value", "stock"]].itertuples(index=False)
-    return Section("What to order now", text, [Table("The fifteen largest orders", columns, [tuple(row) for row in rows])])
+    return Section(
+        "What to order now", text, [Table("The fifteen largest orders", columns, [tuple(row) for row in rows])]
+    )
 
 
 def _sensitivity(result: Backtest, rows: Sequence[Mapping[str, Any]]) -> Section:
@@ -250,8 +264,9 @@ def _sensitivity(result: Backtest, rows: Sequence[Mapping[str, Any]]) -> Section
         Column("difference", "money", 0),
     ]
     text = (
-        "Margin, lead time and holding rate were assumed, not measured. Here each is moved alone, the classical policies are "
-        "tuned anew, and all products of the test are played again. The learned policy is not trained anew."
+        "Margin, lead time and holding rate were assumed, not measured. Here each is moved alone, the classical "
+        "policies are tuned anew, and all products of the test are played again. The learned policy is not trained "
+        "anew."
     )
     return Section("If the assumptions were wrong", text, [Table("One assumption moved at a time", columns, cells)])
 
@@ -277,16 +292,14 @@ def _assumptions(result: Backtest) -> Section:
         f"come; money is paid. An order with lead time L can be sold L {name} later. Demand that cannot be met is "
         + ("lost." if result.panel.economics.unmet == "lost" else "served later.")
     )
-    start = {
-        True: "The test starts with the stock recorded in the file where it is known, and otherwise with",
-        False: "The test starts with",
-    }[bool(not np.isnan(result.panel.on_hand).all())]
-    start += (
-        " a base-stock level: 95 % of demand over lead time and review, from the demand before the test. It is the same for "
-        "every policy."
-        if not result.settings.initial_stock.replace(".", "").isdigit()
-        else f" {result.settings.initial_stock} {name} of mean demand on hand."
+    stock = result.plan.initial_stock
+    recorded = " the stock recorded in the file where it is known, and otherwise with" if stock == "recorded" else ""
+    level = (
+        "a base-stock level: 95 % of demand over lead time and review, from the demand before the test"
+        if isinstance(stock, str)
+        else f"{stock:g} {name} of mean demand on hand, and nothing on order"
     )
+    start = f"The test starts with{recorded} {level}. It is the same for every policy."
     repairs = [(what, count) for what, count in result.panel.repairs.items()]
     blocks: list[Block] = [Note(sentence) for sentence in (order, start, *result.panel.statements)]
     if repairs:
@@ -299,20 +312,19 @@ def _method(result: Backtest) -> Section:
     parts, name = result.split, periods_name(result.panel.review_period)
     share = np.nan_to_num(against_baseline(result, result.best).time_share) if result.best != result.baseline else 0.0
     text = (
-        f"Training: {_day(result, 0)} to the day before {_day(result, parts.train)} ({parts.train} {name}). Validation: to "
-        f"{_day(result, parts.validate)} ({parts.validate - parts.train}). Test: the last {parts.periods - parts.validate}, "
-        f"seen by no policy before. {len(parts.unseen):,} of {result.panel.products:,} products, chosen by a hash of their "
-        "names, took part in neither tuning nor training.\n\n"
-        "Classical policies are tuned on the training periods; the baseline is the one that earned most in validation. For "
-        "the test their levels are computed anew from all demand before it, with the settings chosen in training.\n\n"
-        "A product's first periods, until an order placed in the test can arrive, are not scored: they are the same for "
-        "every policy. Orders that arrive after the end are not paid for, and so not scored either.\n\n"
-        f"Differences are paired: product by product, in the same world (SHA-256 of what all policies faced: "
-        f"{result.world[:16]}...). Intervals come from a bootstrap of {result.panel.products:,} products, whole histories at "
-        f"a time, and of blocks of {result.scoring.block} {name}; blocks of time account for {share:.0%} of the variance of "
-        "the best policy's difference. They say how much the answer would vary with other products and other weeks like "
-        "these, not what happens if the future is unlike the past.\n\n"
-        f"The {CLAIRVOYANT} knows all demand in advance. "
-        + result.participants[CLAIRVOYANT].rule
+        f"Training: {_day(result, 0)} to the day before {_day(result, parts.train)} ({parts.train} {name}). "
+        f"Validation: to {_day(result, parts.validate)} ({parts.validate - parts.train}). Test: the last "
+        f"{parts.periods - parts.validate}, seen by no policy before. {len(parts.unseen):,} of "
+        f"{result.panel.products:,} products, chosen by a hash of their names, took part in neither tuning nor "
+        "training.\n\nClassical policies are tuned on the training periods; the baseline is the one that earned most "
+        "in validation. For the test their levels are computed anew from all demand before it, with the settings "
+        "chosen in training.\n\nA product's first periods, until an order placed in the test can arrive, are not "
+        "scored: they are the same for every policy. Orders that arrive after the end are not paid for, and so not "
+        "scored either.\n\nDifferences are paired: product by product, in the same world (SHA-256 of what all "
+        f"policies faced: {result.world[:16]}...). Intervals come from a bootstrap of {result.panel.products:,} "
+        f"products, whole histories at a time, and of blocks of {result.scoring.block} {name}; blocks of time account "
+        f"for {share:.0%} of the variance of the best policy's difference. They say how much the answer would vary "
+        "with other products and other weeks like these, not what happens if the future is unlike the past.\n\n"
+        f"The {CLAIRVOYANT} knows all demand in advance. " + result.participants[CLAIRVOYANT].rule
     )
     return Section("How it was done", text)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from sandtable.analysis.figures import house_style, new_figure, plain, to_svg
-from sandtable.analysis.inventory.backtest import CLAIRVOYANT, Backtest
+from sandtable.analysis.inventory.backtest import Backtest
+from sandtable.analysis.inventory.participants import CLAIRVOYANT
 from sandtable.analysis.report import Figure
 
 
@@ -30,7 +31,9 @@ def profit_over_time(result: Backtest) -> Figure:
         axes.set_ylabel("cumulative profit less the baseline's")
         axes.legend()
         _tidy_dates(figure, axes)
-        svg = to_svg(figure, "Profit over time", "Cumulative profit of each policy less that of the baseline, by period.")
+        svg = to_svg(
+            figure, "Profit over time", "Cumulative profit of each policy less that of the baseline, by period."
+        )
     return Figure("Cumulative profit of the test, less the baseline's, over all products.", svg)
 
 
@@ -58,7 +61,9 @@ def differences(result: Backtest) -> Figure:
         axes.legend()
         description = "Difference of each policy's profit from the baseline's in per cent, with confidence intervals."
         svg = to_svg(figure, "Policies against the baseline", description)
-    return Figure(f"Profit of each policy against {result.baseline}, with {1 - result.settings.alpha:.0%} intervals.", svg)
+    return Figure(
+        f"Profit of each policy against {result.baseline}, with {1 - result.settings.alpha:.0%} intervals.", svg
+    )
 
 
 def product_story(result: Backtest, product: int | None = None) -> Figure:
@@ -83,11 +88,15 @@ def product_story(result: Backtest, product: int | None = None) -> Figure:
         bottom.step(dates, run["on_hand"][:, product], where="post", label="stock", marker="none")
         bottom.step(dates, run["in_transit"][:, product], where="post", label="on order", marker="none")
         ordered = run["ordered"][:, product]
-        bottom.plot(dates, np.where(ordered > 0, ordered, np.nan), "^", linestyle="none", label="orders", color="#009E73")
+        bottom.plot(
+            dates, np.where(ordered > 0, ordered, np.nan), "^", linestyle="none", label="orders", color="#009E73"
+        )
         bottom.set_ylabel("units")
         bottom.legend()
         _tidy_dates(figure, bottom)
-        svg = to_svg(figure, f"Product {sku}", "Above demand and sales, below stock, units on order and orders, by period.")
+        svg = to_svg(
+            figure, f"Product {sku}", "Above demand and sales, below stock, units on order and orders, by period."
+        )
     return Figure(f"Product {sku} under {result.best} in the test.", svg)
 
 
@@ -103,11 +112,13 @@ def wins_and_losses(result: Backtest, policy: str) -> Figure:
         axes.axhline(0, color="#59636e", linewidth=1)
         axes.set_xlabel("share of products, from the largest loss to the largest win, %")
         axes.set_ylabel("cumulative difference")
-        svg = to_svg(figure, "Wins and losses", "Cumulative difference in profit over products sorted by their difference.")
+        svg = to_svg(
+            figure, "Wins and losses", "Cumulative difference in profit over products sorted by their difference."
+        )
     won, lost = (difference > 1e-9).mean(), (difference < -1e-9).mean()
     return Figure(
-        f"{policy} against {result.baseline}: it wins on {won:.0%} and loses on {lost:.0%} of the products; where the curve "
-        "falls, losses add up, and its end is the total.",
+        f"{policy} against {result.baseline}: it wins on {won:.0%} and loses on {lost:.0%} of the products; where the "
+        "curve falls, losses add up, and its end is the total.",
         svg,
     )
 
@@ -134,11 +145,13 @@ def learning_curve(result: Backtest) -> Figure | None:
         right.set_ylabel("norm of the gradient")
         right.set_xlabel("updates")
         svg = to_svg(
-            figure, "How DirectBackprop learned", "Left: return in training and validation. Right: norm of the gradient."
+            figure,
+            "How DirectBackprop learned",
+            "Left: return in training and validation. Right: norm of the gradient.",
         )
     return Figure(
-        "DirectBackprop's return (in a product's mean revenue a period) and gradient norm by update; the dotted line marks "
-        "the network that was kept.",
+        "DirectBackprop's return (in a product's mean revenue a period) and gradient norm by update; the dotted line "
+        "marks the network that was kept.",
         svg,
     )
 

@@ -131,8 +131,8 @@ def product_groups(demand: np.ndarray, price: np.ndarray) -> dict[str, dict[str,
 
     Returns:
         For each grouping, name of group -> columns. Velocity and price are thirds; the demand classes are those of
-        Syntetos, Boylan and Croston (2005): intermittent where the mean interval between demands is 1.32 periods or more,
-        variable where the squared coefficient of variation of positive demands is 0.49 or more.
+        Syntetos, Boylan and Croston (2005): intermittent where the mean interval between demands is 1.32 periods or
+        more, variable where the squared coefficient of variation of positive demands is 0.49 or more.
     """
     mean = demand.mean(axis=0)
     positive = demand > 0

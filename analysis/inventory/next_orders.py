@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sandtable.agents.rollout import checked_action
-from sandtable.analysis.inventory.backtest import WINDOW, Backtest
+from sandtable.analysis.inventory.backtest import Backtest
+from sandtable.analysis.inventory.plan import WINDOW
 from sandtable.simulators.inventory.order_rules import OrderRules, place
 from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.inventory.world import Stock
@@ -64,7 +65,10 @@ def next_orders(result: Backtest) -> "pd.DataFrame":
     observation = world.observe(state)
     build = result.participants[result.best].build
     assert build is not None, "a bound is never the best policy"
-    wanted = checked_action(build(panel, last)(observation), (panel.products, 1), result.best, 0)[:, 0]
+    where = f"{result.best}, the period after the last"
+    wanted = checked_action(build(panel, last)(observation), (panel.products, 1), where, result.plan.names(products))[
+        :, 0
+    ]
     ordered = place(wanted, OrderRules(*state.rules))
 
     recent = observation["past_demand"].sum(axis=1) / np.maximum(observation["demand_known"].sum(axis=1), 1)
@@ -86,7 +90,9 @@ def next_orders(result: Backtest) -> "pd.DataFrame":
     )
     table["reason"] = [
         _reason(*row)
-        for row in zip(table.order, wanted, table.on_hand, table.on_order, table.expected_demand, lead_time, strict=True)
+        for row in zip(
+            table.order, wanted, table.on_hand, table.on_order, table.expected_demand, lead_time, strict=True
+        )
     ]
     return table
 

@@ -74,8 +74,8 @@ def scored(panel: Panel, horizon: int) -> np.ndarray:
 
     The first order of a run arrives after the shortest lead time of the product; what happens before is decided by the
     initial stock, equal for all policies, and not counted. The last orders arrive after the horizon; they are not paid
-    within it (or, if payment is on order, are credited in full at its end), so no order counts whose effect is not seen.
-    With payment on order the first orders' cost belongs to the account, so every period counts.
+    within it (or, if payment is on order, are credited in full at its end), so no order counts whose effect is not
+    seen. With payment on order the first orders' cost belongs to the account, so every period counts.
     """
     if panel.economics.pay_on == "ordered":
         return np.ones((horizon, panel.products), dtype=bool)
@@ -86,9 +86,10 @@ def scored(panel: Panel, horizon: int) -> np.ndarray:
 def accrued_profit(trajectory: Trajectory, cost: np.ndarray, economics: Economics, discount: float) -> np.ndarray:
     """Return the profit of each period and product on an accrual basis, [H, N], in money of the first period.
 
-    The period's cash (revenue - purchases - holding - shortage) plus the change in the worth of the stock, so that buying
-    stock is no loss and selling it off no gain; the sum over periods is that of the rewards less the worth of the initial
-    stock. Worth is ``salvage * cost`` a unit, as at the end of the horizon; units on order count if they were paid.
+    The period's cash (revenue - purchases - holding - shortage) plus the change in the worth of the stock, so that
+    buying stock is no loss and selling it off no gain; the sum over periods is that of the rewards less the worth of
+    the initial stock. Worth is ``salvage * cost`` a unit, as at the end of the horizon; units on order count if they
+    were paid.
 
     Args:
         trajectory: A run, [H, N] each.

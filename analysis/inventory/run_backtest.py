@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from sandtable.agents.inventory.user_policy import load_policy
-from sandtable.analysis.inventory.backtest import Backtest, Hooks, backtest, sensitivity
+from sandtable.analysis.inventory.backtest import Backtest, Hooks, backtest
 from sandtable.analysis.inventory.backtest_report import answer, backtest_report
 from sandtable.analysis.inventory.next_orders import next_orders
+from sandtable.analysis.inventory.sensitivity import sensitivity
 from sandtable.analysis.inventory.settings import BacktestSettings
 from sandtable.analysis.provenance import Recorder
 from sandtable.analysis.report import render
@@ -54,10 +55,12 @@ def run_backtest(
     settings: BacktestSettings,
     progress: Any = None,
     stage: Callable[[str], None] = lambda title: None,
+    usable: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Do a backtest and write its report, results and orders into the run's folder.
 
-    Interrupted, the training continues where it stopped when the same run is asked for again.
+    Interrupted, the training continues where it stopped when the same run is asked for again. Input that cannot be used
+    is refused before anything is written.
 
     Args:
         run: Whose folder takes the files.
@@ -65,13 +68,14 @@ def run_backtest(
         settings: What the user decided.
         progress: Told of every step of the training.
         stage: Told the title of each stage as it begins.
+        usable: Called when the input was found to be usable, before anything is written.
 
     Returns:
-        What ``sandtable backtest --json`` prints, with the report's file name instead of its path.
+        What ``sandtable backtest --json`` prints, with the report's file name instead of its path, and beside it
+        ``answer``, the outcome in a sentence, and ``best``, the policy that earned most.
     """
     recorder = Recorder()
-    run.folder.mkdir(parents=True, exist_ok=True)
-    hooks = Hooks(run.folder / "checkpoint", JsonLines(run.folder / METRICS), progress, stage)
+    hooks = Hooks(run.folder / "checkpoint", JsonLines(run.folder / METRICS), progress, stage, usable)
     result = backtest(history, settings, hooks)
     moved: tuple[dict[str, Any], ...] = ()
     if settings.sensitivity:
@@ -89,7 +93,7 @@ def run_backtest(
 
 
 def summarise(result: Backtest) -> dict[str, Any]:
-    """Return the document of ``sandtable backtest --json``."""
+    """Return what the results say, as JSON knows it: see ``run_backtest``."""
     panel = result.panel
     return {
         "report": REPORT,

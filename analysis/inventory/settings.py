@@ -21,7 +21,7 @@ class BacktestSettings:
         pay_on: When a purchase is paid: received or ordered.
         unmet: What becomes of demand that cannot be met: lost or backlog.
         discount: Worth of next period's money in today's, in (0, 1].
-        initial_stock: Stock at the start: base-stock, recorded (needs a column on_hand), or periods of mean demand.
+        initial_stock: Stock at the start, if the file has no column on_hand: base-stock, or periods of mean demand.
         test_periods: Review periods to test on; 0 for 28 % of the history.
         unseen: Share of products that take no part in tuning and training, in [0, 0.9].
         policy: A policy of your own, as module:function (several: separated by commas).

@@ -1,7 +1,8 @@
 """Does a policy learned by backpropagation through the simulator out-earn the classical ones on replayed retail sales?
 
 Madeka et al. (arXiv 2210.03137) report that DirectBackprop does so in simulation and in a real deployment at a large
-retailer, whose data are not public. Here it is asked of an embedded panel and of a British gift retailer's weekly sales.
+retailer, whose data are not public. Here it is asked of an embedded panel and of a British gift retailer's weekly
+sales.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,10 @@ def grid(budget: Budget) -> Sequence[RetailBacktest]:
         return [RetailBacktest("embedded", learn=20, seeds=1, products=24, periods=60)]
     if budget == "cpu":
         return [RetailBacktest("embedded"), RetailBacktest("uci")]
-    return [RetailBacktest("embedded", learn=4000, seeds=16, products=2000), RetailBacktest("uci", learn=4000, seeds=16)]
+    return [
+        RetailBacktest("embedded", learn=4000, seeds=16, products=2000),
+        RetailBacktest("uci", learn=4000, seeds=16),
+    ]
 
 
 def run(config: RetailBacktest, run: "Run") -> list[Mapping[str, Any]]:
@@ -151,10 +155,11 @@ def figures(table: "pd.DataFrame", runs: "Sequence[Run]") -> "list[Block]":
     for panel, rows in table.groupby("panel", sort=True):
         cells = [
             (
-                row.policy, row.split, Interval(row.profit, row.profit_low, row.profit_high),
-                Interval(row.difference, row.difference_low, row.difference_high), row.gain, row.fill_rate, row.stock_turns,
+                row["policy"], row["split"], Interval(row["profit"], row["profit_low"], row["profit_high"]),
+                Interval(row["difference"], row["difference_low"], row["difference_high"]),
+                row["gain"], row["fill_rate"], row["stock_turns"],
             )
-            for row in rows.sort_values(["split", "profit"], ascending=[True, False]).itertuples()
+            for row in rows.sort_values(["split", "profit"], ascending=[True, False]).to_dict("records")
         ]  # fmt: skip
         blocks.append(Table(f"Policies on the {panel} panel; baseline: {rows.baseline.iloc[0]}", columns, cells))
     return blocks
@@ -165,10 +170,11 @@ STUDY = Study(
     title="Ordering policies on replayed retail sales",
     paper=PAPER,
     summary=(
-        "Weekly sales are replayed through the inventory world: classical policies tuned on the past, a network trained by "
-        "backpropagation through the simulator, and the clairvoyant's bound, on products seen in training and on products "
-        "never seen. The embedded panel is drawn from a documented model; the UCI panel is the Online Retail data of a "
-        "British gift seller, without costs and stock, so margin, lead time and holding rate are assumed."
+        "Weekly sales are replayed through the inventory world: classical policies tuned on the past, a network "
+        "trained by backpropagation through the simulator, and the clairvoyant's bound, on products seen in training "
+        "and on products never seen. The embedded panel is drawn from a documented model; the UCI panel is the Online "
+        "Retail data of a British gift seller, without costs and stock, so margin, lead time and holding rate are "
+        "assumed."
     ),
     grid=grid,
     run=run,

@@ -1,15 +1,25 @@
 """The command line. Every command imports what it needs when it runs, so that help is quick."""
 
+import contextlib
+import errno
+import functools
+import io
 import json
+import os
+import re
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from sandtable.analysis.inventory.settings import BacktestSettings
+
+if TYPE_CHECKING:
+    from sandtable.analysis.store import RunStore
 
 
 @dataclass(frozen=True)
@@ -27,13 +37,14 @@ class Output:
     verbose: bool = False
 
 
+DEFAULTS, DEFAULT_OUTPUT = BacktestSettings(), Output()
 SALES = tyro.conf.Positional[Path | None]
 Name = tyro.conf.Positional[str]
 Budget = Literal["smoke", "cpu", "gpu"]
 
 
 def backtest(
-    sales: SALES = None, settings: BacktestSettings = BacktestSettings(), output: Output = Output()
+    sales: SALES = None, settings: BacktestSettings = DEFAULTS, output: Output = DEFAULT_OUTPUT
 ) -> int:  # fmt: skip
     """Replay past sales and tell which ordering policy would have earned more.
 
@@ -44,41 +55,44 @@ def backtest(
         settings: What is assumed where the file does not tell, and how the test is done.
         output: Where results go.
     """
-    from sandtable.analysis.inventory.run_backtest import identity, load_history, run_backtest
-    from sandtable.analysis.store import RunStore
+    from sandtable.analysis.inventory.run_backtest import ORDERS, identity, load_history, run_backtest
+    from sandtable.analysis.provenance import Recorder
     from sandtable.training.progress import bar
 
-    run = RunStore(output.runs).run("backtest", identity(sales, settings))
+    recorder, store = Recorder(), run_store(output)
+    history = load_history(sales, settings)
+    run = store.run("backtest", identity(sales, settings))
     if run.finished:
         say(output, f"this backtest was done before: {run.folder}")
         summary = run.result()
     else:
-        stage = (lambda title: print(f"{title} ...", file=sys.stderr)) if sys.stderr.isatty() else (lambda title: None)
         with bar("DirectBackprop") as progress:
-            summary = run_backtest(run, load_history(sales, settings), settings, progress, stage)
-        run.finish(summary)
-    summary = {**summary, "report": str(run.folder / summary["report"])}
+            stage = tell_stage if sys.stderr.isatty() else tell_nobody
+            summary = run_backtest(run, history, settings, progress, stage, lambda: run.open(recorder.started))
+        run.finish(summary, recorder.finished())
+    path = str(run.folder / summary["report"])
     if output.json:
-        print(json.dumps(summary))
+        told = {name: summary[name] for name in ("baseline", "panel", "policies")}
+        print(json.dumps({"report": path, **told}))
         return 0
-    policies = [row for row in summary["policies"] if row["split"] == "test"]
+    rows = sorted((row for row in summary["policies"] if row["split"] == "test"), key=lambda row: -row["profit"])
     print_table(
         [
             {
                 "policy": row["policy"],
                 "profit": f"{row['profit']:,.0f}",
-                "less baseline": f"{row['difference']:,.0f} [{row['difference_low'] or 0:,.0f}, {row['difference_high'] or 0:,.0f}]",
+                "less baseline": with_interval(row["difference"], row["difference_low"], row["difference_high"]),
                 "fill rate": f"{row['fill_rate']:.1%}",
                 "stock turns": f"{row['stock_turns']:.1f}",
             }
-            for row in sorted(policies, key=lambda row: -row["profit"])
+            for row in rows
         ]
     )
-    print(f"\n{summary['answer']}\n\norders: {run.folder / 'orders.csv'}\nreport: {summary['report']}")
+    print(f"\n{summary['answer']}\n\norders: {run.folder / ORDERS}\nreport: {path}")
     return 0
 
 
-def list_studies(output: Output = Output()) -> int:
+def list_studies(output: Output = DEFAULT_OUTPUT) -> int:
     """List the studies: papers whose claims can be checked here.
 
     Args:
@@ -91,7 +105,7 @@ def list_studies(output: Output = Output()) -> int:
     return 0
 
 
-def describe(study: Name, output: Output = Output()) -> int:
+def describe(study: Name, output: Output = DEFAULT_OUTPUT) -> int:
     """Say what a study does, what it claims and how much it runs.
 
     Args:
@@ -118,7 +132,7 @@ def describe(study: Name, output: Output = Output()) -> int:
     return 0
 
 
-def run(study: Name, budget: Budget = "cpu", jobs: int = 1, output: Output = Output()) -> int:
+def run(study: Name, budget: Budget = "cpu", jobs: int = 1, output: Output = DEFAULT_OUTPUT) -> int:
     """Run what is missing of a study, check its claims and write its report.
 
     Args:
@@ -129,11 +143,10 @@ def run(study: Name, budget: Budget = "cpu", jobs: int = 1, output: Output = Out
     """
     from sandtable.analysis.executor import InProcess, ProcessPool
     from sandtable.analysis.report import write
-    from sandtable.analysis.store import RunStore
     from sandtable.analysis.study import find_study, run_study
     from sandtable.analysis.study_report import study_report
 
-    found, store = find_study(study), RunStore(output.runs)
+    found, store = find_study(study), run_store(output)
     sweep = run_study(found, budget, store, InProcess() if jobs == 1 else ProcessPool(jobs))
     path = output.runs / found.name / f"report-{budget}.html"
     write(study_report(found, store, budget), path)
@@ -147,7 +160,9 @@ def run(study: Name, budget: Budget = "cpu", jobs: int = 1, output: Output = Out
     return 1 if sweep.failed else 0
 
 
-def claims(study: tyro.conf.Positional[str | None] = None, budget: Budget | None = None, output: Output = Output()) -> int:
+def claims(
+    study: tyro.conf.Positional[str | None] = None, budget: Budget | None = None, output: Output = DEFAULT_OUTPUT
+) -> int:
     """Check the claims of the studies against the runs that are there. Exit code 1 if one fails.
 
     Args:
@@ -155,20 +170,20 @@ def claims(study: tyro.conf.Positional[str | None] = None, budget: Budget | None
         budget: Whose runs are judged; by default the largest one that is complete.
         output: Where results go.
     """
-    from sandtable.analysis.store import RunStore
     from sandtable.analysis.study import find_studies, find_study, judge, largest_finished
 
-    store = RunStore(output.runs)
+    store = run_store(output)
     studies = [find_study(study)] if study else list(find_studies().values())
     outcomes = [one for each in studies for one in judge(each, store, budget or largest_finished(each, store))]
     rows = [
-        {"status": one.status, "observed": one.observed, "statement": one.statement, "study": one.study} for one in outcomes
+        {"status": one.status, "observed": one.observed, "statement": one.statement, "study": one.study}
+        for one in outcomes
     ]
     show(output, [one.as_json() for one in outcomes], rows)
     return 1 if any(one.status == "fails" for one in outcomes) else 0
 
 
-def report(study: Name, budget: Budget | None = None, output: Output = Output()) -> int:
+def report(study: Name, budget: Budget | None = None, output: Output = DEFAULT_OUTPUT) -> int:
     """Write the report of a study from the runs that are there.
 
     Args:
@@ -177,11 +192,10 @@ def report(study: Name, budget: Budget | None = None, output: Output = Output())
         output: Where results go.
     """
     from sandtable.analysis.report import write
-    from sandtable.analysis.store import RunStore
     from sandtable.analysis.study import find_study, largest_finished
     from sandtable.analysis.study_report import study_report
 
-    found, store = find_study(study), RunStore(output.runs)
+    found, store = find_study(study), run_store(output)
     chosen = budget or largest_finished(found, store)
     path = output.runs / found.name / f"report-{chosen}.html"
     write(study_report(found, store, chosen), path)
@@ -189,7 +203,7 @@ def report(study: Name, budget: Budget | None = None, output: Output = Output())
     return 0
 
 
-def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, output: Output = Output()) -> int:
+def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, output: Output = DEFAULT_OUTPUT) -> int:
     """Time ours side by side with what one would use otherwise, on one core, with the hardware's limit beside it.
 
     Args:
@@ -200,7 +214,8 @@ def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, ou
     from sandtable.benchmarks.timing import find_benchmarks
 
     rows = [row for benchmark in find_benchmarks(name) for row in benchmark(quick)]
-    show(output, rows, [{key: f"{value:,.3g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows])  # fmt: skip
+    shown = [{key: f"{one:,.3g}" if isinstance(one, float) else one for key, one in row.items()} for row in rows]
+    show(output, rows, shown)
     return 0
 
 
@@ -209,7 +224,7 @@ def data(
     file: tyro.conf.Positional[Path],
     review_period: str = "W",
     date_format: str | None = None,
-    output: Output = Output(),
+    output: Output = DEFAULT_OUTPUT,
 ) -> int:
     """Say what is in a sales file, and what is wrong with it.
 
@@ -234,10 +249,41 @@ def data(
     return 0
 
 
+def run_store(output: Output) -> "RunStore":
+    """Return the store of runs.
+
+    Raises:
+        InputError: ``--runs`` is no folder, or one that cannot be written to.
+    """
+    from sandtable.analysis.store import RunStore
+    from sandtable.simulators.errors import InputError
+
+    there = next(folder for folder in (output.runs, *output.runs.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"--runs {output.runs}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--runs {output.runs}: {there} cannot be written to; name another folder")
+    return RunStore(output.runs)
+
+
 def say(output: Output, text: str) -> None:
     """Print a remark, unless standard output is reserved for JSON."""
     if not output.json:
         print(text)
+
+
+def tell_stage(title: str) -> None:
+    """Say on standard error what begins now."""
+    print(f"{title} ...", file=sys.stderr)
+
+
+def tell_nobody(title: str) -> None:
+    """Say nothing."""
+
+
+def with_interval(value: float, low: float | None, high: float | None) -> str:
+    """Return a sum of money with its interval, if that is known."""
+    return f"{value:,.0f}" + ("" if low is None or high is None else f" [{low:,.0f}, {high:,.0f}]")
 
 
 def show(output: Output, document: Any, rows: list[dict[str, Any]]) -> None:
@@ -275,30 +321,92 @@ COMMANDS: dict[str, Callable[..., int]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 a claim or run failed, 2 wrong input, 130 interrupted."""
+    """Run a command and return its exit code.
+
+    0: done; 1: a claim or a run failed; 2: wrong input; 130: interrupted; 141: nobody reads the output any more.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     from sandtable.simulators.errors import InputError, MissingExtraError
 
+    problem: BaseException
     try:
-        return tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="sandtable",
-            description="Rehearse decisions on a model of the ground before making them on the ground itself.",
-            args=arguments,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        code = parse(arguments)()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        forget_output()
+        return 141
     except (InputError, MissingExtraError) as error:
-        message, code = str(error), 2
-        problem: BaseException = error
+        message, code, problem = str(error), 2, error
     except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        message, code, problem = f"{named}{error.strerror or error}", 2, error
+        message, code, problem = told(error), 2, error
     except KeyboardInterrupt as error:
-        message, code, problem = "interrupted; the same command continues where it stopped", 130, error
+        message, code, problem = "interrupted; the same command goes on where it stopped", 130, error
     if "--verbose" in arguments:
-        raise problem
-    print(f"sandtable: {message}", file=sys.stderr)
+        traceback.print_exception(problem)
+    print("sandtable: " + " ".join(message.split()), file=sys.stderr)
     return code
+
+
+def parse(arguments: list[str]) -> Callable[[], int]:
+    """Return the command that the arguments name, ready to run; one that prints nothing more after ``--help``.
+
+    Raises:
+        InputError: There is no such command or option, or its value cannot be used.
+    """
+    from sandtable.simulators.errors import InputError
+
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: deferred(command) for name, command in COMMANDS.items()},
+                prog="sandtable",
+                description="Rehearse decisions on a model of the ground before making them on the ground itself.",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
+    except SystemExit as end:
+        if not end.code:
+            return lambda: 0
+        command = " ".join(["sandtable", *arguments[:1]]) if arguments[:1] and arguments[0] in COMMANDS else "sandtable"
+        raise InputError(f"{on_one_line(shown.getvalue())}; see {command} --help") from None
+
+
+def deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """Return a function with the signature and help of a command that returns the command, ready to run."""
+
+    @functools.wraps(command)
+    def prepare(*positional: Any, **options: Any) -> Callable[[], int]:
+        return functools.partial(command, *positional, **options)
+
+    prepare.__annotations__ = {**command.__annotations__, "return": Callable[[], int]}
+    return prepare
+
+
+def on_one_line(box: str) -> str:
+    """Return what a box drawn by tyro says is wrong: its title and its paragraphs, without the help text."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()]
+    title = next((line.strip("╭─╮ ") for line in lines if line.startswith("╭")), "")
+    body = "\n".join(line.strip("│ ") for line in lines if line[:1] not in "╭╰")
+    paragraphs = [" ".join(part.split()) for part in re.split(r"─{3,}", body)]
+    kept = [part for part in paragraphs if part and not part.startswith(("Argument helptext", "For full helptext"))]
+    if not kept or not kept[0].startswith((title, "Error parsing", "Missing", title.lower())):
+        kept.insert(0, title)
+    return "; ".join(kept)
+
+
+def told(error: OSError) -> str:
+    """Return what is wrong with a file or disk, and what to do."""
+    named = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and "disk" not in str(error.strerror):
+        return f"{named}the disk is full; free some space and run the same command again"
+    return f"{named}{error.strerror or error}"
+
+
+def forget_output() -> None:
+    """Let nothing more be written to standard output, so that the interpreter does not fail when it flushes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
