@@ -3,15 +3,16 @@
 ``LostSales`` draws its paths, ``InventoryReplay`` cuts them out of a history; everything else is shared.
 """
 
+import inspect
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sandtable.simulators.arrays import Array, like, namespace, tree_map
+from sandtable.simulators.arrays import NUMPY, Array, like, namespace, tree_map
 from sandtable.simulators.decision_process import DecisionProcess, Step
 from sandtable.simulators.inventory.order_rules import OrderRules, checked
-from sandtable.simulators.inventory.world import Economics, Flow, Period, Stock, advance, salvage
+from sandtable.simulators.inventory.world import ORDER_OF_EVENTS, Economics, Flow, Period, Stock, advance, salvage
 
 
 class Paths(NamedTuple):
@@ -21,8 +22,8 @@ class Paths(NamedTuple):
 
     Attributes:
         demand: [H, *batch], units.
-        price: [H, *batch], money a unit.
-        cost: [H, *batch], money a unit.
+        price: [H, *batch], money a unit; H + 1 where the observation after the last step shows it.
+        cost: [H, *batch], money a unit; likewise.
         shares: [H, J + 1, *batch], arrival shares of an order placed in the period, by lag.
     """
 
@@ -56,7 +57,7 @@ class InventoryState(NamedTuple):
 
 def _on_host(t: Array) -> bool:
     """Tell whether ``t`` can be read without waiting for a device, and without leaving a compiled graph."""
-    if isinstance(t, np.ndarray | np.generic):
+    if isinstance(t, NUMPY):
         return True
     import torch
 
@@ -112,9 +113,10 @@ class InventoryProcess(DecisionProcess):
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
         for name in ("holding_rate", "holding", "shortage", "shortage_rate", "salvage"):
-            value = getattr(economics, name)
+            value = float(getattr(economics, name))  # numpy's float64 would promote the arrays that it meets
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and not negative, not {value}")
+            economics = economics._replace(**{name: value})
         if economics.pay_on not in ("received", "ordered"):
             raise ValueError(f"pay_on must be 'received' or 'ordered', not {economics.pay_on!r}")
         if economics.unmet not in ("lost", "backlog"):
@@ -133,6 +135,10 @@ class InventoryProcess(DecisionProcess):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the moved copies behind when pickled."""
         return {**self.__dict__, "_moved": {}}
+
+    def card(self) -> str:
+        """Return the rules of the world, and the order of events in a period."""
+        return f"{inspect.cleandoc(type(self).__doc__ or '')}\n\nThe order of events:\n\n{ORDER_OF_EVENTS}\n"
 
     @abstractmethod
     def _start(self, key: Array, **options: Any) -> tuple[Stock, Paths, OrderRules, Any]:

@@ -21,7 +21,7 @@ class ReplayContext(NamedTuple):
         start: int64 [*batch], period of the panel in which the episode started.
         demand: [W + H, *batch]; period t of the episode is entry W + t.
         known: [W + H, *batch], 1 where demand was seen, 0 before the history and in stock-outs.
-        calendar: [H, 4, *batch], see ``Panel.calendar``.
+        calendar: [H + 1, 4, *batch], see ``Panel.calendar``.
         mean: [*batch], mean known demand a period before ``history`` ends.
         deviation: [*batch], its standard deviation.
         lead_time: [*batch], mean periods from order to arrival.
@@ -133,6 +133,7 @@ class InventoryReplay(InventoryProcess):
         """Lay the panel out as the step wants it."""
         mean, deviation = panel.demand_moments(self.history)
         nothing = np.zeros((self.window, panel.products))
+        seen = panel.with_next_period()  # what the last observation shows, after the last step
         on_hand = np.full(panel.products, np.nan)[None]
         on_order = on_hand
         if self.initial_stock == "recorded":
@@ -141,10 +142,10 @@ class InventoryReplay(InventoryProcess):
         tables = (
             np.concatenate([nothing, panel.demand]),
             np.concatenate([nothing, panel.known]),
-            panel.price,
-            panel.cost,
+            seen.price,
+            seen.cost,
             panel.shares,
-            panel.calendar(),
+            seen.calendar(),
             mean,
             deviation,
             panel.lead_time,
@@ -238,8 +239,8 @@ class InventoryReplay(InventoryProcess):
             shares = xp.stack([window(tables.shares[:, lag], self.horizon) for lag in lags], axis=1)
         paths = Paths(
             demand=demand[self.window :],
-            price=window(tables.price, self.horizon),
-            cost=window(tables.cost, self.horizon),
+            price=window(tables.price, self.horizon + 1),
+            cost=window(tables.cost, self.horizon + 1),
             shares=shares,
         )
         context = ReplayContext(
@@ -266,16 +267,17 @@ class InventoryReplay(InventoryProcess):
         return values
 
     def _calendar(self, column: Array, start: Array, key: Array) -> Array:
-        """Return one calendar feature of each period of the episodes, [H, *batch]."""
+        """Return one calendar feature of each period of the episodes and the one after, [H + 1, *batch]."""
         xp = namespace(key)
-        periods = xp.reshape(xp.arange(self.horizon, device=key.device), (-1,) + (1,) * key.ndim) + start
+        periods = xp.reshape(xp.arange(self.horizon + 1, device=key.device), (-1,) + (1,) * key.ndim) + start
         return xp.reshape(xp.take(column, xp.reshape(periods, (-1,))), periods.shape)
 
     def _initial_stock(self, key: Array, tables: _Tables, context: ReplayContext) -> Stock:
         """Return the stock at the start, in whole units."""
         xp = namespace(key)
         mean, lead_time = context.mean, context.lead_time
-        lags = xp.reshape(xp.arange(self.longest_lead_time, device=key.device), (-1,) + (1,) * key.ndim)
+        lags = xp.arange(self.longest_lead_time, dtype=mean.dtype, device=key.device)
+        lags = xp.reshape(lags, (-1,) + (1,) * key.ndim)
         due = xp.floor(mean * (lags + 1) + 0.5) - xp.floor(mean * lags + 0.5)  # whole units that add up
         pipeline = xp.where(lags < lead_time, due, 0.0 * due)
         if isinstance(self.initial_stock, str):

@@ -1,1 +1,21 @@
-"""sandtable: simulators and decision-process environments, with the agents, estimators and analyses that go with them."""
+"""sandtable: simulators and decision-process environments, with the agents, estimators and analyses that go with them.
+
+Importing it registers the Gymnasium environments, under ids such as ``sandtable/LostSales-v0``. It imports no torch.
+"""
+
+from importlib.metadata import version
+
+import gymnasium
+
+__version__ = version("sandtable")
+
+ENVIRONMENTS = {
+    "sandtable/LostSales-v0": "sandtable.envs.inventory:lost_sales",
+    "sandtable/Inventory-v0": "sandtable.envs.inventory:inventory",
+    "sandtable/SparseParity-v0": "sandtable.envs.tasks:sparse_parity",
+}
+"""Ids of the environments, and what makes them: ``<entry>_env`` one, ``<entry>_vector_env`` a batch."""
+
+for _id, _entry in ENVIRONMENTS.items():
+    if _id not in gymnasium.registry:
+        gymnasium.register(_id, entry_point=f"{_entry}_env", vector_entry_point=f"{_entry}_vector_env")
