@@ -175,7 +175,7 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         if self._state is None:
             raise gym.error.ResetNeeded("call reset before step")
         if self._some_ended and self.autoreset_mode is AutoresetMode.DISABLED:
-            raise gym.error.ResetNeeded("an episode has ended: reset it with options={'reset_mask': terminated | truncated}")
+            raise gym.error.ResetNeeded("an episode ended: reset it, options={'reset_mask': terminated | truncated}")
         actions = actions.detach() if hasattr(actions, "detach") else actions
         shape = (self.num_envs, *(self.single_action_space.shape or ()))
         actions = _checked_action(like(self._key, actions), shape, self.single_action_space)
