@@ -8,10 +8,13 @@ from array_api_compat import array_namespace, device, is_torch_array, numpy
 Array = Any
 """A numpy array or a torch tensor."""
 
+NUMPY = (np.ndarray, np.generic)
+"""What counts as numpy's; a tuple, because ``torch.compile`` cannot follow a union of types."""
+
 
 def namespace(array: Array) -> Any:
     """Return the array API namespace of ``array``: numpy's or torch's."""
-    return numpy if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
+    return numpy if isinstance(array, NUMPY) else array_namespace(array)
 
 
 def like(reference: Array, values: Array, dtype: str | None = None) -> Array:
@@ -33,14 +36,14 @@ def like(reference: Array, values: Array, dtype: str | None = None) -> Array:
 
 def positive(values: Array) -> Array:
     """Return ``max(values, 0)``; where ``values`` is 0 its gradient is that of the values."""
-    if isinstance(values, np.ndarray | np.generic):
+    if isinstance(values, NUMPY):
         return np.maximum(values, 0.0)
     return values.clamp_min(0.0)
 
 
 def at_most(values: Array, bound: float) -> Array:
     """Return ``min(values, bound)``."""
-    if isinstance(values, np.ndarray | np.generic):
+    if isinstance(values, NUMPY):
         return np.minimum(values, bound)
     return values.clamp_max(bound)
 

@@ -16,7 +16,7 @@ import numpy as np
 from array_api_compat import is_torch_array
 from scipy import special, stats
 
-from sandtable.simulators.arrays import Array, like, namespace
+from sandtable.simulators.arrays import NUMPY, Array, like, namespace
 
 
 def _signed(value: int) -> int:
@@ -70,7 +70,7 @@ def bits(key: Array, counter: Any) -> Array:
         int64, uniform over all 64-bit words; the shape to which key and counter broadcast.
     """
     # numpy warns when a scalar wraps, and never when an array does
-    if isinstance(key, np.ndarray | np.generic) and np.ndim(key) == 0 and np.ndim(counter) == 0:
+    if isinstance(key, NUMPY) and np.ndim(key) == 0 and np.ndim(counter) == 0:
         return bits(np.asarray(key)[None], counter)[0]
     if isinstance(counter, int):
         return _mix(key + _signed((counter + 1) * GAMMA))

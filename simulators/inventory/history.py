@@ -53,6 +53,8 @@ class SalesHistory:
         for name in ("lead_time", "minimum_order", "batch_size", "capacity"):
             if getattr(self, name).shape != row:
                 raise ValueError(f"{name} must have shape {row}, not {getattr(self, name).shape}")
+        if not (np.isfinite(self.units) & (self.units >= 0)).all():
+            raise ValueError("units must be finite and not negative; a period without a row has 0")
 
     def select(self, products: np.ndarray) -> "SalesHistory":
         """Return the history of some products.

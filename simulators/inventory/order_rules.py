@@ -50,8 +50,9 @@ def checked(rules: OrderRules, skus: tuple[str, ...] | None = None) -> OrderRule
     if supply_yield is not None:
         refuse(~(supply_yield > 0) | np.isinf(supply_yield), "the yield must be finite and positive")
     if batch is not None:
-        minimum = None if minimum is None else np.ceil(minimum / batch) * batch
-        capacity = None if capacity is None else np.floor(capacity / batch) * batch
+        rounding = 1e-12  # 1.1 / 0.1 is a little above 11, and 0.3 / 0.1 a little below 3
+        minimum = None if minimum is None else np.ceil(minimum / batch * (1 - rounding)) * batch
+        capacity = None if capacity is None else np.floor(capacity / batch * (1 + rounding)) * batch
     smallest = batch if minimum is None else minimum if batch is None else np.maximum(minimum, batch)
     if capacity is not None and smallest is not None:
         refuse(

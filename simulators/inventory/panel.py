@@ -9,6 +9,7 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.inventory import arrivals
 from sandtable.simulators.inventory.history import SalesHistory
 from sandtable.simulators.inventory.order_rules import OrderRules, checked
+from sandtable.simulators.inventory.review_periods import ReviewPeriods
 from sandtable.simulators.inventory.world import Economics
 
 
@@ -129,7 +130,7 @@ class Panel:
         def extended(table: np.ndarray, row: np.ndarray) -> np.ndarray:
             return np.concatenate([table, row[None]])
 
-        following = self.starts[-1] + (self.starts[-1] - self.starts[-2])
+        following = ReviewPeriods.from_alias(self.review_period).starts(self.starts[-1], 2)[1]
         nothing, unknown = np.zeros(self.products), np.full(self.products, np.nan)
         return replace(
             self,
@@ -160,7 +161,7 @@ class Panel:
 def periods_per_year(starts: np.ndarray) -> float:
     """Return how many periods make a year, from the first days of T >= 2 periods."""
     days = (starts[-1] - starts[0]).astype("timedelta64[D]").astype(float) / (len(starts) - 1)
-    return 365.25 / days
+    return float(365.25 / days)
 
 
 def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Panel:
@@ -174,10 +175,14 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
         assumptions: What to assume elsewhere.
 
     Raises:
-        InputError: A lead time is longer than the history, or no order satisfies a product's rules.
+        InputError: The history has no product or fewer than two periods, a lead time is longer than it, or no order
+            satisfies a product's rules.
     """
     assumptions = assumptions or Assumptions()
     periods, products = history.units.shape
+    if products < 1 or periods < 2:
+        found = f"{products} products and {periods} periods"
+        raise InputError(f"{history.source}: the history has {found}; one product and two periods are needed")
     repairs, statements = dict(history.repairs), []
 
     started = np.cumsum(history.units, axis=0) > 0

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from sandtable.simulators.arrays import Array, at_most, like, namespace
+from sandtable.simulators.inventory import arrivals
 from sandtable.simulators.inventory.order_rules import OrderRules
 from sandtable.simulators.inventory.panel import Panel
 from sandtable.simulators.inventory.process import InventoryProcess, InventoryState, Paths, at
@@ -24,7 +25,7 @@ class ReplayContext(NamedTuple):
         calendar: [H + 1, 4, *batch], see ``Panel.calendar``.
         mean: [*batch], mean known demand a period before ``history`` ends.
         deviation: [*batch], its standard deviation.
-        lead_time: [*batch], mean periods from order to arrival.
+        lead_time: [*batch], mean periods from order to arrival, of orders before ``history`` ends.
     """
 
     product: Array
@@ -64,8 +65,8 @@ class InventoryReplay(InventoryProcess):
     Seen, each a float vector: ``on_hand`` [1], ``on_order`` [J] (units due in this period, in the next, ...),
     ``past_demand`` [W] (latest last, 0 where unknown), ``demand_known`` [W] (1 or 0), ``price`` [1] and ``cost`` [1] of
     this period, ``calendar`` [4] (sine and cosine of the year and half-year), ``mean`` [1] and ``deviation`` [1] of a
-    period's demand before the training history ends, ``lead_time`` [1] (mean), ``product`` [1] (its column in the
-    panel) and ``period`` [1] (its row).
+    period's demand before the training history ends, ``lead_time`` [1] (mean, of orders before then), ``product`` [1]
+    (its column in the panel) and ``period`` [1] (its row).
     Done: units to order, float [1], in [0, ``largest_order``].
     An episode is ``horizon`` periods and is truncated there.
     """
@@ -92,7 +93,8 @@ class InventoryReplay(InventoryProcess):
             horizon: H, periods an episode, in [1, T].
             starts: First and last period in which an episode may start, where its key chooses; default: any that fits.
             products: Columns of the panel that keys choose from, int [M]; default: all.
-            history: Periods whose demand gives ``mean`` and ``deviation`` and the initial stock; default: half of T.
+            history: Periods whose demand and orders give ``mean``, ``deviation`` and ``lead_time``, and so the initial
+                stock; in [0, T], default: half of T.
             window: W >= 1, periods of past demand that are seen.
             initial_stock: ``base-stock`` (on hand and on order at the level of a 95 % service over the lead time),
                 ``recorded`` (the panel's stock before the start; base-stock where unknown), or a number of periods of
@@ -148,7 +150,7 @@ class InventoryReplay(InventoryProcess):
             seen.calendar(),
             mean,
             deviation,
-            panel.lead_time,
+            arrivals.mean_lead_time(panel.shares[: max(1, self.history)]),
             on_hand,
             on_order,
         )

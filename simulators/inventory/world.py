@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from sandtable.simulators.arrays import Array, namespace, positive
 from sandtable.simulators.inventory.order_rules import OrderRules, place
 
-CARD = (__doc__ or "").split("\n", 2)[2]
+ORDER_OF_EVENTS = (__doc__ or "").split("\n", 2)[2].strip("\n")
 
 
 class Stock(NamedTuple):
