@@ -48,7 +48,7 @@ def clairvoyant(process: InventoryReplay, state: InventoryState, discount: float
     paths = state.paths
     horizon, products = paths.demand.shape
     demand, price, cost = (
-        np.broadcast_to(np.asarray(series, dtype=np.float64), (horizon, products)) for series in paths[:3]
+        np.broadcast_to(np.asarray(series[:horizon], dtype=np.float64), (horizon, products)) for series in paths[:3]
     )
     lags = paths.shares.shape[1]
     shares = np.broadcast_to(np.asarray(paths.shares, dtype=np.float64), (horizon, lags, products))
@@ -74,10 +74,12 @@ def _binds(rule: np.ndarray | None, free: float) -> bool:
 
 
 def _largest_supply(rules: OrderRules, products: int, largest_order: float) -> np.ndarray:
-    """Return the most units that can be supplied a period, [N]."""
-    capacity = largest_order if rules.capacity is None else np.minimum(rules.capacity, largest_order)
-    supply_yield = 1.0 if rules.supply_yield is None else np.asarray(rules.supply_yield, dtype=np.float64)
-    return np.broadcast_to(capacity * supply_yield, (products,))
+    """Return the most units that can be supplied a period, [N]: the largest order as the rules may raise it."""
+    batch = 0.0 if rules.batch_size is None else rules.batch_size
+    most = np.maximum(largest_order + batch, 0.0 if rules.minimum_order is None else rules.minimum_order)
+    if rules.capacity is not None:
+        most = np.minimum(most, rules.capacity)
+    return np.broadcast_to(most * (1.0 if rules.supply_yield is None else rules.supply_yield), (products,))
 
 
 def _plan(
@@ -96,7 +98,8 @@ def _plan(
     Variables, a product: units supplied q_t, stock left I_t, unmet u_t; rows: the flow of stock of each period,
     ``I_t - I_{t-1} - sum_j share[t-j, j] q_{t-j} - u_t (+ u_{t-1} under backlog) = pipeline_t - demand_t``.
 
-    Until a product's first order can arrive, u_t is what it must be.
+    Under backlog sales are not negative: ``u_t - u_{t-1} <= demand_t``. Until a product's first order can arrive, u_t
+    is what it must be.
 
     Returns:
         Units supplied and unmet, [H, n] each.
@@ -139,8 +142,14 @@ def _plan(
         upper += [np.full(horizon, largest[i]), np.full(horizon, np.inf), most[:, i]]
     right = due - demand
     right[0] += on_hand
-    result = optimize.linprog(
+    wanted = demand.copy()
+    wanted[0] += np.maximum(-on_hand, 0)
+    nothing = sparse.csr_array((horizon, 2 * horizon))
+    sales = sparse.block_diag([sparse.hstack([nothing, identity - before], format="csr")] * count, format="csr")
+    result: Any = optimize.linprog(  # type: ignore[call-overload]  # the stubs know no sparse inequalities or None
         np.concatenate(objective),
+        A_ub=None if lost else sales,
+        b_ub=None if lost else wanted.T.ravel(),
         A_eq=sparse.block_diag(blocks, format="csr"),
         b_eq=right.T.ravel(),
         bounds=np.stack([np.concatenate(lower), np.concatenate(upper)], axis=1).tolist(),
