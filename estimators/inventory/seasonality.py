@@ -40,6 +40,10 @@ class SeasonalIndex:
     parts: int
     smoothing: int = 1
 
+    def __post_init__(self) -> None:
+        if self.parts < 1 or self.smoothing < 0:
+            raise ValueError(f"parts must be at least 1 and smoothing 0, not {self.parts} and {self.smoothing}")
+
     def fit(self, demand: np.ndarray, known: np.ndarray, year_fraction: np.ndarray) -> SeasonalProfile:
         """Fit the profile.
 
@@ -49,14 +53,20 @@ class SeasonalIndex:
             year_fraction: [T], where in the year each period starts, in [0, 1).
 
         Raises:
-            ValueError: Fewer than two years of periods.
+            ValueError: The shapes do not agree, there are fewer than two years of periods, or no product has a year of
+                known demand.
         """
         periods = len(demand)
+        if demand.ndim != 2 or known.shape != demand.shape or year_fraction.shape != (periods,):
+            shapes = f"{demand.shape}, {known.shape} and {year_fraction.shape}"
+            raise ValueError(f"demand, known and year_fraction must have shapes [T, N], [T, N] and [T], not {shapes}")
+        if not ((year_fraction >= 0) & (year_fraction < 1)).all():
+            raise ValueError("year_fraction must lie in [0, 1)")
         if periods < 2 * self.parts:
             raise ValueError(f"a season needs two years of history: {2 * self.parts} periods, not {periods}")
         seen = np.where(known, demand, 0.0)
-        trend, count = _moving_sum(seen, self.parts), _moving_sum(known.astype(np.float64), self.parts)
-        full = count > 0.9 * self.parts
+        trend, count = _centred_sum(seen, self.parts), _centred_sum(known.astype(np.float64), self.parts)
+        full = count > 0.9 * self.parts  # not where it is NaN, half a year from either end
         trend = np.where(full, trend / np.maximum(count, 1), np.nan)
         part = np.minimum((year_fraction * self.parts).astype(np.int64), self.parts - 1)
         usable = full & known & (trend > 0)
@@ -76,10 +86,16 @@ class SeasonalIndex:
         return SeasonalProfile(factor / factor.mean(), error / factor.mean(), periods / self.parts)
 
 
-def _moving_sum(table: np.ndarray, length: int) -> np.ndarray:
-    """Return centred sums over ``length`` rows, clipped at both ends, of a [T, N] table."""
+def _centred_sum(table: np.ndarray, length: int) -> np.ndarray:
+    """Return centred sums over ``length`` rows of a [T, N] table; NaN where the window passes an end.
+
+    An even length has no middle row: the two rows at the ends of ``length + 1`` count half each.
+    """
+    half = length // 2
     total = np.concatenate([np.zeros((1, table.shape[1])), np.cumsum(table, axis=0)])
-    rows = np.arange(len(table))
-    first = np.clip(rows - length // 2, 0, len(table))
-    last = np.clip(first + length, 0, len(table))
-    return total[last] - total[np.clip(last - length, 0, len(table))]
+    inside = total[2 * half + 1 :] - total[: -2 * half - 1]
+    if length % 2 == 0:
+        inside = inside - 0.5 * (table[: len(inside)] + table[2 * half :])
+    centred = np.full(table.shape, np.nan)
+    centred[half : len(table) - half] = inside
+    return centred

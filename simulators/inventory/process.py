@@ -112,16 +112,17 @@ class InventoryProcess(DecisionProcess):
             raise ValueError(f"horizon must be at least 1 period, not {horizon}")
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
+        numbers: dict[str, Any] = {}
         for name in ("holding_rate", "holding", "shortage", "shortage_rate", "salvage"):
             value = float(getattr(economics, name))  # numpy's float64 would promote the arrays that it meets
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and not negative, not {value}")
-            economics = economics._replace(**{name: value})
+            numbers[name] = value
         if economics.pay_on not in ("received", "ordered"):
             raise ValueError(f"pay_on must be 'received' or 'ordered', not {economics.pay_on!r}")
         if economics.unmet not in ("lost", "backlog"):
             raise ValueError(f"unmet must be 'lost' or 'backlog', not {economics.unmet!r}")
-        self.horizon, self.economics, self.dtype = horizon, economics, dtype
+        self.horizon, self.economics, self.dtype = horizon, economics._replace(**numbers), dtype
         self.rules = OrderRules(*(None if rule is None else rule.astype(dtype) for rule in checked(rules)))
         self._moved: dict[Any, Any] = {}
 
