@@ -15,6 +15,7 @@ import doctest
 import io
 import re
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def run_commands(one: Example, where: str) -> None:
 @pytest.mark.parametrize("page", [marked(page) for page in PAGES if examples(page)])
 def test_examples_of_the_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a policy of one's own puts its folder there
     names: dict[str, object] = {"__name__": "__main__"}
     for one in examples(page):
         if one.directive == "file":
