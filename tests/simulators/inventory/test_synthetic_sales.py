@@ -4,6 +4,7 @@ from scipy.stats import nbinom
 
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.inventory.synthetic_sales import STREAMS, synthetic_sales
+from sandtable.simulators.random import fold_in, make_key, uniform
 
 TABLES = ("units", "price", "cost", "in_stock", "on_hand", "on_order")
 ROWS = ("lead_time", "minimum_order", "batch_size", "capacity")
@@ -162,3 +163,14 @@ def test_arguments_that_are_no_counts_are_refused(arguments, message):
 def test_unknown_review_period_is_refused():
     with pytest.raises(InputError, match="review period 'fortnight' is not known"):
         synthetic_sales(review_period="fortnight")
+
+
+def test_draws_of_different_kinds_are_uncorrelated():
+    """Of each pair of streams, over products and over periods; |r| stays below four standard errors."""
+    numbers, keys = 20_000, make_key(np.arange(3))
+    assert len(set(STREAMS.values())) == len(STREAMS)
+    for key in keys:
+        by_product = [uniform(fold_in(fold_in(key, stream), np.arange(numbers)), 0) for stream in STREAMS.values()]
+        by_period = [uniform(fold_in(key, stream), np.arange(numbers)) for stream in STREAMS.values()]
+        table = np.corrcoef(np.stack([*by_product, *by_period]))
+        assert np.abs(table - np.eye(len(table))).max() < 4 / np.sqrt(numbers)
