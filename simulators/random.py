@@ -144,29 +144,38 @@ def categorical(key: Array, counter: Any, cumulative: Array) -> Array:
     Returns:
         int64 in [0, k]; the shape to which key and counter broadcast.
     """
-    word = bits(key, counter)
-    if isinstance(word, np.ndarray) and word.size > 4 * _CELLS:
-        return _looked_up(word, np.asarray(cumulative, dtype=np.float64))
-    u = _unit(word)
+    if isinstance(key, np.ndarray):
+        shape = np.broadcast_shapes(key.shape, np.shape(counter))
+        if np.prod(shape) > 4 * _CELLS:
+            return _looked_up(key, np.asarray(counter), shape, np.asarray(cumulative, dtype=np.float64))
+    u = uniform(key, counter)
     xp = namespace(u)
     table = like(u, cumulative, "float64")
     return xp.reshape(xp.searchsorted(table, xp.reshape(u, (-1,)), side="right"), u.shape)
 
 
-def _looked_up(word: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
-    """Return what a search of ``cumulative`` would find, by a table of cells (Chen and Asau 1974, the guide table).
+def _looked_up(key: np.ndarray, counter: np.ndarray, shape: tuple[int, ...], cumulative: np.ndarray) -> np.ndarray:
+    """Draw many at once what ``categorical`` would, by a table of cells (Chen and Asau 1974, the guide table).
 
     The unit interval is cut into equal cells; where no entry of ``cumulative`` falls into a draw's cell, the cell tells
-    the outcome, and only the few other draws are searched for.
+    the outcome, and only the few other draws are searched for. Done in blocks that stay in the cache.
     """
     first = np.searchsorted(cumulative, np.arange(_CELLS) / _CELLS, side="right")
     last = np.searchsorted(cumulative, np.arange(1, _CELLS + 1) / _CELLS, side="left")
     cells = np.where(first == last, first, -1)
-    flat = word.reshape(-1)
-    outcome = cells[flat.view(np.uint64) >> (64 - _CELL_BITS)]
-    open_ones = np.flatnonzero(outcome < 0)
-    outcome[open_ones] = np.searchsorted(cumulative, _unit(flat[open_ones]), side="right")
-    return outcome.reshape(word.shape)
+    drawn = np.empty(shape, np.int64)
+    rows = max(1, 4 * _CELLS * shape[0] // drawn.size)
+    for start in range(0, shape[0], rows):
+        block = [
+            array[start : start + rows] if array.ndim == len(shape) and array.shape[0] > 1 else array
+            for array in (key, counter)
+        ]
+        word = bits(*block)
+        outcome = cells.take(word.view(np.uint64) >> (64 - _CELL_BITS), mode="clip")  # no index is out of bounds
+        unknown = outcome < 0
+        outcome[unknown] = np.searchsorted(cumulative, _unit(word[unknown]), side="right")
+        drawn[start : start + rows] = outcome
+    return drawn
 
 
 @lru_cache(maxsize=64)

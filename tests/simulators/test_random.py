@@ -172,3 +172,20 @@ def test_make_key_wraps_integers_to_64_bits():
     assert make_key(2**64 + 5) == make_key(5) == 5
     assert make_key(2**63) == -(2**63)
     np.testing.assert_array_equal(make_key([1, 2**64 - 1]), [1, -1])
+
+
+@pytest.mark.parametrize("table", [[0.1, 0.1, 0.75, 0.75 + 1e-9, 0.9999], [0.5], [0.25, 0.5, 0.75], [0.0, 1.0]])
+@pytest.mark.parametrize("shape", ["rows", "columns", "both"])
+def test_many_draws_at_once_are_those_drawn_one_by_one(table, shape):
+    """Many are drawn by a table of cells, few by a search; entries on a cell's edge, equal and close ones included."""
+    key, counter = make_key(np.arange(200))[:, None], np.arange(300)
+    if shape == "rows":
+        key = make_key(5)[None, None]
+        counter = np.arange(60_000).reshape(200, 300)
+    elif shape == "columns":
+        key, counter = make_key(np.arange(60_000)), np.asarray(3)
+    table = np.array(table)
+    many = categorical(key, counter, table)
+    tensors = torch.as_tensor(key), torch.as_tensor(counter)
+    np.testing.assert_array_equal(many, np.searchsorted(table, uniform(key, counter), side="right"))
+    np.testing.assert_array_equal(many, categorical(*tensors, table).numpy())

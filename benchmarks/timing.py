@@ -1,0 +1,128 @@
+"""How things are timed: in CPU-seconds, on one thread, ours and the alternative in turns."""
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from sandtable.simulators.errors import InputError
+
+BENCHMARKS = {"inventory": "sandtable.benchmarks.inventory", "vector-env": "sandtable.benchmarks.vector_env"}
+"""Names of the benchmarks, and the modules whose ``benchmark(quick)`` runs them."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One row of a benchmark.
+
+    Attributes:
+        benchmark: Its name.
+        case: What was timed, at which size.
+        unit: Of the rates.
+        ours: Rate, units a CPU-second on one core.
+        alternative: What it is held against.
+        alternative_rate: Its rate; None where it could not be run.
+        ratio: ours / alternative_rate.
+        target: The least ratio that is asked for, if any.
+        limit: Rate at which the memory could move each array of the work once.
+        fraction_of_limit: ours / limit.
+    """
+
+    benchmark: str
+    case: str
+    unit: str
+    ours: float
+    alternative: str
+    alternative_rate: float | None
+    ratio: float | None
+    target: float | None
+    limit: float | None
+    fraction_of_limit: float | None
+
+
+def timing(
+    benchmark: str,
+    case: str,
+    unit: str,
+    rates: tuple[float, float | None],
+    alternative: str,
+    target: float | None = None,
+    limit: float | None = None,
+) -> dict[str, Any]:
+    """Return a row of a benchmark, with the ratios worked out; ``rates`` are ours and the alternative's."""
+    ours, theirs = rates
+    ratio = None if theirs is None else ours / theirs
+    fraction = None if limit is None else ours / limit
+    return asdict(Timing(benchmark, case, unit, ours, alternative, theirs, ratio, target, limit, fraction))
+
+
+def find_benchmarks(name: str | None = None) -> list[Callable[[bool], list[dict[str, Any]]]]:
+    """Return the benchmark of that name, or all of them; each takes ``quick`` and returns rows.
+
+    Raises:
+        InputError: There is no benchmark of that name.
+    """
+    if name is not None and name not in BENCHMARKS:
+        raise InputError(f"benchmark {name!r}: there are {', '.join(BENCHMARKS)}")
+    return [import_module(BENCHMARKS[one]).benchmark for one in ([name] if name else BENCHMARKS)]
+
+
+def rates_in_turns(
+    ours: Callable[[], Any], alternative: Callable[[], Any] | None, units: tuple[float, float], quick: bool
+) -> tuple[float, float | None]:
+    """Return units a CPU-second of both, timed in turns; the best of the turns, as other work can only slow one down.
+
+    Args:
+        ours: What is timed; called once before, to warm up.
+        alternative: What it is held against, if it is there.
+        units: How many units a call of each does.
+        quick: One short turn instead of seven longer ones.
+    """
+    candidates = [ours] if alternative is None else [ours, alternative]
+    with one_thread():
+        calls = [_calls_for(candidate, 0.02 if quick else 0.4) for candidate in candidates]
+        best = [float("inf")] * len(candidates)
+        for _ in range(1 if quick else 7):
+            for index, candidate in enumerate(candidates):
+                best[index] = min(best[index], _cpu_seconds(candidate, calls[index]) / calls[index])
+    rates = [unit / seconds for unit, seconds in zip(units, best, strict=False)]
+    return rates[0], rates[1] if len(rates) > 1 else None
+
+
+@contextmanager
+def one_thread() -> Any:
+    """Let torch use one thread; numpy's element-wise operations never use more."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cpu_seconds(call: Callable[[], Any], times: int) -> float:
+    """Return the CPU-seconds of ``times`` calls."""
+    start = time.process_time()
+    for _ in range(times):
+        call()
+    return time.process_time() - start
+
+
+def _calls_for(call: Callable[[], Any], seconds: float) -> int:
+    """Warm up, and return how many calls take about ``seconds``."""
+    call()
+    return max(1, int(seconds / max(_cpu_seconds(call, 1), 1e-6)))
+
+
+def memory_bandwidth(quick: bool = False) -> float:
+    """Return bytes a second that one core reads and writes, measured by copying arrays far beyond its caches."""
+    source = np.ones((2 if quick else 32) * 2**20, np.float32)
+    target = np.empty_like(source)
+    rate, _ = rates_in_turns(lambda: np.copyto(target, source), None, (2.0 * source.nbytes, 0.0), quick)
+    return rate

@@ -1,0 +1,71 @@
+"""The benchmarks run, compare the same work, and tell what they measured. How fast it was is no test's business."""
+
+import numpy as np
+import pytest
+
+from sandtable.agents.inventory.order_up_to import BaseStock
+from sandtable.benchmarks import hdpo
+from sandtable.benchmarks.inventory import LEAD_TIME, replay_of
+from sandtable.benchmarks.plain_lost_sales import PlainLostSales
+from sandtable.benchmarks.timing import BENCHMARKS, find_benchmarks, rates_in_turns
+from sandtable.simulators.arrays import positive
+from sandtable.simulators.errors import InputError
+from sandtable.simulators.inventory.lost_sales import LostSales
+from sandtable.simulators.inventory.order_rules import OrderRules
+from sandtable.simulators.inventory.world import inventory_position
+
+FIELDS = ["benchmark", "case", "unit", "ours", "alternative", "alternative_rate", "ratio", "target", "limit"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(BENCHMARKS))
+def test_every_benchmark_runs_and_gives_rows_of_one_shape(name):
+    for row in find_benchmarks(name)[0](True):
+        assert list(row) == [*FIELDS, "fraction_of_limit"]
+        assert row["benchmark"] == name
+        assert row["ours"] > 0
+        if row["alternative_rate"]:
+            assert row["ratio"] == pytest.approx(row["ours"] / row["alternative_rate"])
+        if row["limit"]:
+            assert 0 < row["fraction_of_limit"] < 1
+
+
+def test_an_unknown_benchmark_is_refused():
+    with pytest.raises(InputError, match="inventory, vector-env"):
+        find_benchmarks("speed")
+
+
+def test_rates_are_units_a_second_of_work():
+    def work(times):
+        return lambda: sum(range(1000 * times))
+
+    ours, alternative = rates_in_turns(work(1), work(20), (1.0, 1.0), quick=False)
+    assert 5 < ours / alternative < 80
+
+
+def test_the_plain_environment_plays_the_same_lost_sales_problem():
+    process = LostSales(horizon=60)
+    state = process.reset(np.array([3]))
+    plain = PlainLostSales(horizon=60, demand=state.paths.demand[:, 0].tolist())
+    seen, _ = plain.reset()
+    for t in range(60):
+        np.testing.assert_array_equal(process.observe(state)[0], seen)
+        order = BaseStock(25.0)(process.observe(state))
+        step = process.step(state, order)
+        seen, reward, _, truncated, _ = plain.step(order[0])
+        assert (reward, truncated) == (step.reward[0], t == 59)
+        state = step.state
+
+
+def test_the_peer_simulates_the_same_stock():
+    if hdpo.folder() is None:
+        pytest.skip("the peer's sources are not there: SANDTABLE_PEERS names their folder")
+    replay = replay_of(30)
+    start = replay.reset(np.arange(30), product=np.arange(30))
+    start = start._replace(rules=OrderRules())  # the peer knows no supplier's rules
+    level = np.round(start.context.mean * (LEAD_TIME + 2))
+    state, cost = start, 0.0
+    for _ in range(replay.horizon):
+        step = replay.step(state, positive(level - inventory_position(state.stock))[..., None])
+        state, cost = step.state, cost + (step.info["on_hand"] + 4 * step.info["lost"]).sum()
+    assert hdpo.base_stock_rollouts(start, level).forward().item() == pytest.approx(cost, rel=1e-5)
