@@ -20,8 +20,8 @@ class ProcessEnv(gym.Env[Any, Any]):
     """A decision process as a Gymnasium environment, with numpy.
 
     ``reset(seed=s)`` starts episode 0 of the key of seed s, ``reset()`` the next episode; the entries of ``options``
-    are the process's options of reset. ``info`` holds the period's results as numbers and, at the end of an episode,
-    ``episode_return`` and ``episode_length``.
+    are the process's options of reset. ``info`` holds the step's results as numbers and, at the end of an episode,
+    ``episode_return``, ``episode_length`` and the process's ``summary`` of it.
 
     Args:
         process: The world.
@@ -39,6 +39,7 @@ class ProcessEnv(gym.Env[Any, Any]):
         self._episode = 0
         self._state: State = None
         self._reward, self._return, self._length = 0.0, 0.0, 0
+        self._tallies: dict[str, Array] = {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; see the class."""
@@ -50,7 +51,7 @@ class ProcessEnv(gym.Env[Any, Any]):
         else:
             self._episode += 1
         self._state = self.process.reset(self._key, episode=self._episode, **(options or {}))
-        self._reward, self._return, self._length = 0.0, 0.0, 0
+        self._reward, self._return, self._length, self._tallies = 0.0, 0.0, 0, {}
         return self._observation(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -67,10 +68,13 @@ class ProcessEnv(gym.Env[Any, Any]):
         self._reward = float(reward[0])
         self._return += self._reward
         self._length += 1
+        self._tallies = _added(self._tallies, self.process.tally(info))
         ended = bool(terminated[0]), bool(truncated[0])
         results = {name: value[0].item() for name, value in info.items()}
         if any(ended):
             results |= {"episode_return": self._return, "episode_length": self._length}
+            summary = self.process.summary(self._tallies, np.array([self._length]))
+            results |= {name: value[0].item() for name, value in summary.items()}
         return self._observation(), self._reward, *ended, results
 
     def render(self) -> str | None:  # type: ignore[override]
@@ -92,10 +96,10 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
 
     ``reset`` takes ``seed=None`` (the next episode of every row), an int, or a list with one or None a row; of
     ``options``, ``reset_mask`` [num_envs] resets those rows alone, and the other entries are the process's options of
-    reset (one value for all, or an array with one a row). ``info`` holds the period's results, each [num_envs], with a
-    mask ``_name`` of the rows that have one; when episodes end, also ``episode_return`` and ``episode_length``. Under
-    SAME_STEP the last observation and results of the episodes that ended are ``final_obs``, batched like any
-    observation, and ``final_info``.
+    reset (one value for all, or an array with one a row). ``info`` holds the step's results, each [num_envs], with a
+    mask ``_name`` of the rows that have one; when episodes end, also ``episode_return``, ``episode_length`` and the
+    process's ``summary`` of them. Under SAME_STEP the last observation and results of the episodes that ended are
+    ``final_obs``, batched like any observation, and ``final_info``.
 
     Args:
         process: The world.
@@ -136,6 +140,7 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         self._some_ended = False
         self._returns: Array = None
         self._lengths: Array = None
+        self._tallies: dict[str, Array] = {}
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -192,6 +197,10 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         if self._some_ended:
             self._state = tree_map(lambda new, old: self._where(acted, new, old), self._state, begun)
             reward, terminated, truncated = xp.where(acted, reward, 0 * reward), terminated & acted, truncated & acted
+        tally = self.process.tally(info)
+        if self._some_ended:
+            tally = {name: xp.where(acted, value, 0 * value) for name, value in tally.items()}
+        self._tallies = _added(self._tallies, tally)
         self._reward = reward
         self._returns = self._returns + reward
         self._lengths = self._lengths + acted
@@ -203,7 +212,9 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
     def _end_of_episodes(self, info: dict[str, Array], acted: Array) -> dict[str, Any]:
         """Return the info of a step in which episodes ended; under SAME_STEP start the next ones."""
         ended = self._ended & acted  # an array of the caller's own
-        totals = _masked({"episode_return": self._returns, "episode_length": self._lengths}, ended)
+        totals = {"episode_return": self._returns, "episode_length": self._lengths}
+        steps = self._lengths + (self._lengths == 0)  # rows that have just begun did none; they are masked out
+        totals = _masked(totals | self.process.summary(self._tallies, steps), ended)
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             return _masked(info, acted) | totals
         infos = _masked(info, ~ended) | totals
@@ -246,6 +257,7 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         self._episode = self._episode + mask
         self._returns = xp.where(mask, 0 * self._returns, self._returns)
         self._lengths = xp.where(mask, 0 * self._lengths, self._lengths)
+        self._tallies = {name: xp.where(mask, 0 * total, total) for name, total in self._tallies.items()}
         if bool(mask.all()):
             self._state = self.process.reset(self._key, episode=self._episode, **options)
             return
@@ -296,6 +308,11 @@ def _mode_value(mode: AutoresetMode | str) -> str:
     text = mode.value if isinstance(mode, AutoresetMode) else str(mode)
     known = {one.value.lower(): one.value for one in AutoresetMode}
     return known.get(text.replace("_", "").replace("-", "").lower(), text)
+
+
+def _added(totals: dict[str, Array], tally: dict[str, Array]) -> dict[str, Array]:
+    """Return the totals of an episode with a step's tally added."""
+    return {name: totals[name] + value for name, value in tally.items()} if totals else tally
 
 
 def _equal(some: Array, others: Array) -> bool:

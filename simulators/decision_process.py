@@ -75,6 +75,22 @@ class DecisionProcess(ABC):
             action: [*batch, *action_space.shape]. Differentiable wherever the world is.
         """
 
+    def tally(self, info: dict[str, Array]) -> dict[str, Array]:
+        """Return what of a step adds up over an episode, each [*batch], for ``summary``; nothing by default."""
+        return {}
+
+    def summary(self, tallies: dict[str, Array], steps: Array) -> dict[str, Array]:
+        """Return what whole episodes came to.
+
+        Args:
+            tallies: Sums over each episode of what ``tally`` returned, each [*batch].
+            steps: How many steps each episode had, [*batch], at least 1.
+
+        Returns:
+            Measures of the episodes, each [*batch]; none by default.
+        """
+        return {}
+
     def card(self) -> str:
         """Return the rules of the world in words: what is seen, what can be done, in what order things happen."""
         return type(self).__doc__ or type(self).__name__

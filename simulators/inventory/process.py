@@ -174,5 +174,37 @@ class InventoryProcess(DecisionProcess):
             reward = reward + info["worth"]
         return Step(state._replace(t=t, stock=stock), reward, xp.zeros_like(last), last, info)
 
+    def tally(self, info: dict[str, Array]) -> dict[str, Array]:
+        """Return the flows that ``summary`` needs."""
+        xp = namespace(info["sales"])
+        return {
+            "demand": info["demand"],
+            "sales": info["sales"],
+            "lost": info["lost"],
+            "stock_outs": xp.astype(info["lost"] + info["waiting"] > 0, info["sales"].dtype),
+            "stock": info["on_hand"],
+            "cash": info["reward"],
+        }
+
+    def summary(self, tallies: dict[str, Array], steps: Array) -> dict[str, Array]:
+        """Return the key figures of whole episodes.
+
+        ``units_sold`` and ``units_lost``; ``fill_rate``, units sold / units wanted (1 where nothing was wanted);
+        ``stock_out_rate``, the share of periods in which some demand was not met; ``average_stock``, units at the end
+        of a period; ``stock_turns``, units sold / average stock, an episode (0 without stock); ``cash``, revenue less
+        purchases, holding and shortage costs.
+        """
+        xp = namespace(tallies["sales"])
+        sold, wanted, stock = tallies["sales"], tallies["demand"], tallies["stock"] / steps
+        return {
+            "units_sold": sold,
+            "units_lost": tallies["lost"],
+            "fill_rate": xp.where(wanted > 0, sold / xp.where(wanted > 0, wanted, 1.0), 1.0),
+            "stock_out_rate": tallies["stock_outs"] / steps,
+            "average_stock": stock,
+            "stock_turns": xp.where(stock > 0, sold / xp.where(stock > 0, stock, 1.0), 0.0),
+            "cash": tallies["cash"],
+        }
+
 
 FLOWS = Flow._fields

@@ -31,7 +31,7 @@ def same(some, others):
     return np.array_equal(np.asarray(some), np.asarray(others))
 
 
-def row_of(space, batch, row):
+def row_of(batch, row):
     """Return one row of a batched observation."""
     return tree_map(lambda array: array[row], batch)
 
@@ -99,16 +99,16 @@ def test_env_vector_env_and_program_give_the_same_rows(environment_id, rows):
     seen = vector.reset(seed=40)[0]
     assert seen in vector.observation_space
     for row in range(rows):
-        assert same(row_of(vector.observation_space, seen, row), alone[row][0])
+        assert same(row_of(seen, row), alone[row][0])
     for t in range(process.horizon):
         seen, reward, terminated, truncated, info = vector.step(actions[t])
         last = info.get("final_obs", seen)
         for row in range(rows):
             expected = alone[row][1][t]
-            assert same(row_of(vector.observation_space, last, row), expected[0])
+            assert same(row_of(last, row), expected[0])
             assert (reward[row], terminated[row], truncated[row]) == expected[1:4]
             if expected[4] is not None:
-                assert same(row_of(vector.observation_space, seen, row), expected[4])
+                assert same(row_of(seen, row), expected[4])
         for index, state in enumerate(states):
             step = process.step(state, like(state.key, actions[t]))
             states[index] = step.state
@@ -148,6 +148,8 @@ def test_autoreset_does_what_gymnasium_s_own_vector_env_does(environment_id, mod
         [lambda: gym.make(environment_id, disable_env_checker=True, **settings)] * rows, autoreset_mode=mode
     )
     assert ours.metadata["autoreset_mode"] is mode
+    totals = {"episode_return", "episode_length", "units_sold", "units_lost", "fill_rate", "stock_out_rate"}
+    totals |= {"average_stock", "stock_turns", "cash"}
 
     def assert_same_reset(seed, **options):
         some, others = (env.reset(seed=seed, options=dict(options) or None)[0] for env in (ours, theirs))
@@ -164,15 +166,18 @@ def test_autoreset_does_what_gymnasium_s_own_vector_env_does(environment_id, mod
             np.testing.assert_array_equal(a, b)
         for name in others[4]:
             mask = others[4].get(f"_{name}")
-            if name.startswith("_") or name.startswith("episode_") or name == "final_info":
-                continue
+            if name.startswith("_") or name == "final_info" or (name in totals and mode is AutoresetMode.SAME_STEP):
+                continue  # of episodes: theirs are within final_info, ours beside it
             np.testing.assert_array_equal(some[4][f"_{name}"], mask)
             for row in np.flatnonzero(mask):
-                assert same(row_of(None, some[4][name], row), others[4][name][row])
+                got = row_of(some[4][name], row)
+                assert same(got, others[4][name][row]) or (
+                    name in totals and np.isclose(got, others[4][name][row], rtol=1e-6)
+                )
         for name, value in others[4].get("final_info", {}).items():
-            if not name.startswith("_episode") and not name.startswith("episode"):
-                ended = others[4]["_final_info"]
-                np.testing.assert_array_equal(some[4]["final_info"][name][ended], value[ended])
+            if not name.startswith("_"):
+                ended, got = others[4]["_final_info"], some[4] if name in totals else some[4]["final_info"]
+                np.testing.assert_allclose(got[name][ended], value[ended], rtol=1e-6)
         ended = some[2] | some[3]
         if mode is AutoresetMode.DISABLED and ended.any():
             with pytest.raises(gym.error.ResetNeeded):
@@ -273,6 +278,36 @@ def test_observations_are_arrays_of_their_own(environment_id):
         observations.append(written.step(action)[0])
         expected.append(kept.step(action)[0])
         assert same(observations[-1], expected[-1])
+
+
+@pytest.mark.parametrize("environment_id", ["sandtable/LostSales-v0", "sandtable/Inventory-v0"])
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_key_figures_of_an_episode_are_those_of_its_periods(environment_id, mode):
+    vector = gym.make_vec(environment_id, num_envs=6, autoreset_mode=mode.value, horizon=5)
+    vector.reset(seed=0)
+    for _ in range(2):
+        periods = []
+        for action in actions_for(vector.single_action_space, 5, 6):
+            info = vector.step(action)[4]
+            periods.append(info.get("final_info", info))
+        demand, sales, lost, stock, rewards = (
+            np.array([period[name] for period in periods], np.float64)
+            for name in ("demand", "sales", "lost", "on_hand", "reward")
+        )
+        expected = {
+            "units_sold": sales.sum(0),
+            "units_lost": lost.sum(0),
+            "fill_rate": np.where(demand.sum(0) > 0, sales.sum(0) / np.maximum(demand.sum(0), 1e-9), 1),
+            "stock_out_rate": (lost > 0).mean(0),
+            "average_stock": stock.mean(0),
+            "stock_turns": np.where(stock.mean(0) > 0, sales.sum(0) / np.maximum(stock.mean(0), 1e-9), 0),
+            "cash": rewards.sum(0),
+        }
+        for name, values in expected.items():
+            np.testing.assert_allclose(info[name], values, rtol=1e-5, atol=1e-4)
+            assert info[f"_{name}"].all()
+        if mode is AutoresetMode.NEXT_STEP:
+            vector.step(action)
 
 
 def test_ids_resolve_without_an_import_and_without_torch():
