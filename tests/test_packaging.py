@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import sandtable
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+import sandtable
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -58,7 +59,7 @@ def test_every_folder_with_modules_has_an_init_file():
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only a checkout has the links; an sdist is built without them")
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only a checkout has the links")
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_is_linked_beside_the_root_package(part):
     link = ROOT / "src" / "sandtable" / part

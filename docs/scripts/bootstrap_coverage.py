@@ -15,6 +15,7 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
+
 from sandtable.analysis.paired_bootstrap import bootstrap_total, time_blocks
 
 ALPHA = 0.05

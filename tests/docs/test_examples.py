@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from sandtable import cli
 
 ROOT = Path(__file__).resolve().parents[2]
