@@ -33,6 +33,12 @@ def against_baseline(result: Backtest, policy: str) -> Bootstrapped:
     return scoring.interval(difference, np.arange(result.panel.products))
 
 
+def decimals(result: Backtest) -> int:
+    """Return how many decimal places of money are shown: none, but two where the profits are small."""
+    profits = [abs(float(result.scoring.profit(run).sum())) for run in result.trajectories.values()]
+    return 0 if max(profits) >= 1000 else 2
+
+
 def answer(result: Backtest) -> str:
     """Return the outcome in one sentence."""
     baseline_profit = float(result.scoring.profit(result.trajectories[result.baseline]).sum())
@@ -51,13 +57,15 @@ def answer(result: Backtest) -> str:
     interval = against_baseline(result, rival)
     more = "more" if interval.estimate >= 0 else "less"
     than = "" if result.best == result.baseline else f" than {result.baseline}, the best classical policy in validation"
-    outcome = f"{start} {abs(interval.estimate):,.0f} ({abs(interval.estimate) / max(abs(baseline_profit), 1e-9):.1%}) "
+    share = abs(interval.estimate) / max(abs(baseline_profit), 1e-9)
+    places = decimals(result)
+    outcome = f"{start} {abs(interval.estimate):,.{places}f} ({share:.1%}) "
     outcome += f"{more}{than}; "
     if not np.isfinite(interval.low):
         return f"{outcome}with one product, how sure that is cannot be told."
     low, high = (interval.low, interval.high) if interval.estimate >= 0 else (-interval.high, -interval.low)
     sure = "is more than chance" if low > 0 else "may be chance"
-    ends = f"{low:,.0f} to {high:,.0f}".replace("-", "−")
+    ends = f"{low:z,.{places}f} to {high:z,.{places}f}".replace("-", "−")
     return f"{outcome}the {1 - result.settings.alpha:.0%} interval is {ends}, so the difference {sure}."
 
 
@@ -114,13 +122,17 @@ def _day(result: Backtest, period: int) -> str:
 
 def _policies(result: Backtest) -> Section:
     """Return the table of policies, products seen in training and held out apart."""
-    money = [Column("policy"), Column("profit", "money", 0), Column("against the baseline", "money", 0)]
+    money = [
+        Column("policy"),
+        Column("profit", "money", decimals(result)),
+        Column("against the baseline", "money", decimals(result)),
+    ]
     service = [
         Column("policy"),
         Column("fill rate", "percent", 1),
         Column("stock-outs", "percent", 1),
         Column("stock turns", "number", 1),
-        Column("mean stock", "money", 0),
+        Column("mean stock", "money", decimals(result)),
         Column("units sold", "number", 0),
         Column("units lost", "number", 0),
     ]
@@ -165,7 +177,7 @@ def _policies(result: Backtest) -> Section:
                 Column("policy"),
                 Column("rule"),
                 Column("chosen in training"),
-                Column("profit in validation", "money", 0),
+                Column("profit in validation", "money", decimals(result)),
             ],
             rules,
         )
@@ -207,7 +219,7 @@ def _where(result: Backtest) -> Section:
             Column("group"),
             Column("policy"),
             Column("products", "number", 0),
-            Column("difference", "money", 0),
+            Column("difference", "money", decimals(result)),
             Column("of the baseline's profit", "percent", 1),
         ],
         rows,
@@ -235,7 +247,11 @@ def _orders(result: Backtest, orders: Any) -> Section:
             "correct it before ordering."
         )
     columns = [Column("product"), *(Column(name, "number", 0) for name in ("order", "on hand", "on order"))]
-    columns += [Column("expected demand", "number", 1), Column("value at cost", "money", 0), Column("stock")]
+    columns += [
+        Column("expected demand", "number", 1),
+        Column("value at cost", "money", decimals(result)),
+        Column("stock"),
+    ]
     rows = shown[["sku", "order", "on_hand", "on_order", "expected_demand", "value", "stock"]].itertuples(index=False)
     return Section(
         "What to order now", text, [Table("The fifteen largest orders", columns, [tuple(row) for row in rows])]
@@ -259,9 +275,9 @@ def _sensitivity(result: Backtest, rows: Sequence[Mapping[str, Any]]) -> Section
         Column("assumption"),
         Column("value"),
         Column("best classical policy in validation"),
-        Column("its profit", "money", 0),
+        Column("its profit", "money", decimals(result)),
         Column("against it"),
-        Column("difference", "money", 0),
+        Column("difference", "money", decimals(result)),
     ]
     text = (
         "Margin, lead time and holding rate were assumed, not measured. Here each is moved alone, the classical "
@@ -277,9 +293,11 @@ def _learning(result: Backtest, curve: Any) -> Section:
         name: float(result.scoring.profit(result.trajectories[name]).sum())
         for name in ("DirectBackprop", "untrained network", "order nothing")
     }
+    places = decimals(result)
     text = (
-        f"In the test the trained network earned {totals['DirectBackprop']:,.0f}, the same network before training "
-        f"{totals['untrained network']:,.0f}, and ordering nothing {totals['order nothing']:,.0f}."
+        f"In the test the trained network earned {totals['DirectBackprop']:,.{places}f}, the same network before "
+        f"training {totals['untrained network']:,.{places}f}, and ordering nothing "
+        f"{totals['order nothing']:,.{places}f}."
     )
     return Section("What the network learned", text, [curve])
 

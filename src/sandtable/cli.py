@@ -76,12 +76,15 @@ def backtest(
         print(json.dumps({"report": path, **told}))
         return 0
     rows = sorted((row for row in summary["policies"] if row["split"] == "test"), key=lambda row: -row["profit"])
+    places = 0 if max(abs(row["profit"]) for row in rows) >= 1000 else 2
     print_table(
         [
             {
                 "policy": row["policy"],
-                "profit": f"{row['profit']:,.0f}",
-                "less baseline": with_interval(row["difference"], row["difference_low"], row["difference_high"]),
+                "profit": f"{row['profit']:z,.{places}f}",
+                "less baseline": with_interval(
+                    row["difference"], row["difference_low"], row["difference_high"], places
+                ),
                 "fill rate": f"{row['fill_rate']:.1%}",
                 "stock turns": f"{row['stock_turns']:.1f}",
             }
@@ -281,9 +284,10 @@ def tell_nobody(title: str) -> None:
     """Say nothing."""
 
 
-def with_interval(value: float, low: float | None, high: float | None) -> str:
+def with_interval(value: float, low: float | None, high: float | None, places: int) -> str:
     """Return a sum of money with its interval, if that is known."""
-    return f"{value:,.0f}" + ("" if low is None or high is None else f" [{low:,.0f}, {high:,.0f}]")
+    interval = "" if low is None or high is None else f" [{low:z,.{places}f}, {high:z,.{places}f}]"
+    return f"{value:z,.{places}f}{interval}"
 
 
 def show(output: Output, document: Any, rows: list[dict[str, Any]]) -> None:
@@ -305,7 +309,10 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(name.replace("_", " "), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else 140, markup=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 140, markup=False)
+    with console.capture() as drawn:
+        console.print(table)
+    print(drawn.get(), end="")  # not by rich, which ends the program when nobody reads
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -340,6 +347,10 @@ def main(arguments: list[str] | None = None) -> int:
         message, code, problem = str(error), 2, error
     except OSError as error:
         message, code, problem = told(error), 2, error
+    except RuntimeError as error:  # what torch makes of a full disk
+        if not isinstance(error.__context__, OSError):
+            raise
+        message, code, problem = told(error.__context__), 2, error
     except KeyboardInterrupt as error:
         message, code, problem = "interrupted; the same command goes on where it stopped", 130, error
     if "--verbose" in arguments:
