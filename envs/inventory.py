@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from sandtable.envs.adapter import ProcessEnv, ProcessVectorEnv
+from sandtable.simulators.inventory.arrivals import random_lead_time
 from sandtable.simulators.inventory.history import SalesHistory
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.simulators.inventory.panel import Assumptions, assume
@@ -58,6 +59,7 @@ def inventory_replay(
     initial_stock: str | float = "base-stock",
     initial_spread: float = 0.0,
     dtype: str = "float32",
+    lead_time_probabilities: Sequence[float] | None = None,
     **assumptions: Any,
 ) -> InventoryReplay:
     """Return the replay of a sales file, or of the embedded history (200 products, 156 weeks).
@@ -75,6 +77,8 @@ def inventory_replay(
         initial_stock: Stock at the start of an episode.
         initial_spread: How much that stock varies.
         dtype: Element type.
+        lead_time_probabilities: Of lead times of 0, 1, ... periods, drawn anew for every order, if they are random; by
+            default each product has the one lead time of the file or of the assumptions.
         **assumptions: What is taken for granted where the file does not tell: the fields of ``Assumptions``.
 
     Raises:
@@ -84,8 +88,11 @@ def inventory_replay(
         past = _embedded_history("W-MON" if review_period == "W" else review_period)
     else:
         past = read_sales(sales, review_period=review_period, date_format=date_format, min_sale_days=min_sale_days)
+    panel = assume(past, Assumptions(**assumptions))
+    if lead_time_probabilities is not None:
+        panel = panel.with_shares(random_lead_time(lead_time_probabilities, panel.periods, panel.products))
     return InventoryReplay(
-        assume(past, Assumptions(**assumptions)),
+        panel,
         horizon,
         starts=None if starts is None else (int(starts[0]), int(starts[1])),
         products=products,

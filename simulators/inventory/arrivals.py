@@ -4,10 +4,12 @@ An array of shares has shape [T, J + 1, N]: of an order for product i placed in 
 periods later. A first axis of length one holds for all periods.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sandtable.simulators.errors import InputError
-from sandtable.simulators.random import categorical, make_key
+from sandtable.simulators.random import categorical, fold_in, make_key
 
 
 def fixed(lead_time: np.ndarray) -> np.ndarray:
@@ -26,7 +28,9 @@ def fixed(lead_time: np.ndarray) -> np.ndarray:
     return (lags[:, None] == lead_time).astype(np.float64)[None]
 
 
-def random_lead_time(probabilities: np.ndarray, periods: int, products: int, seed: int = 0) -> np.ndarray:
+def random_lead_time(
+    probabilities: Sequence[float] | np.ndarray, periods: int, products: int, seed: int = 0
+) -> np.ndarray:
     """Draw one lag an order: all of it arrives together, after a random number of periods. Orders may cross.
 
     Args:
@@ -41,8 +45,6 @@ def random_lead_time(probabilities: np.ndarray, periods: int, products: int, see
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if not ((probabilities >= 0).all() and abs(probabilities.sum() - 1) < 1e-9):
         raise InputError("the probabilities of the lead times must not be negative and must sum to 1")
-    from sandtable.simulators.random import fold_in
-
     keys = fold_in(make_key(seed), np.arange(products))
     lag = categorical(keys, np.arange(periods)[:, None], np.cumsum(probabilities)[:-1])
     return (np.arange(len(probabilities))[:, None] == lag[:, None, :]).astype(np.float64)

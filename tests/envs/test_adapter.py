@@ -115,3 +115,23 @@ def test_render_tells_the_step_the_reward_and_what_is_seen():
     lines = env.render().splitlines()
     assert lines[0] == f"step 1, reward {reward:g}"
     assert {line.split(":")[0] for line in lines[1:]} == set(env.observation_space.spaces)
+
+
+def test_lead_times_can_be_random():
+    settings = {"horizon": 30, "lead_time_probabilities": [0.0, 0.5, 0.25, 0.25]}
+    env = gym.make("sandtable/Inventory-v0", **settings)
+    env.reset(seed=1, options={"product": 5, "start": 90})
+    assert env.unwrapped.process.longest_lead_time == 3
+    lags = set()
+    for _ in range(30):  # one order at a time, until it has come
+        waiting = env.step(np.array([40.0], np.float32))
+        units, lag = waiting[4]["supplied"], 0
+        while waiting[4]["received"] < units and not waiting[3]:
+            waiting, lag = env.step(np.zeros(1, np.float32)), lag + 1
+        if waiting[3]:
+            break
+        lags.add(lag)
+    assert lags <= {1, 2, 3}
+    assert len(lags) > 1
+    with pytest.raises(ValueError, match="sum to 1"):
+        gym.make("sandtable/Inventory-v0", lead_time_probabilities=[0.5, 0.6])
