@@ -135,6 +135,7 @@ def test_a_file_that_cannot_be_read_is_refused(folder):
         ("--unseen 1", "--unseen: 1.0 is not in [0, 0.9]"),
         ("--alpha 0", "--alpha: 0.0 is not in (0, 1)"),
         ("--learn -3", "--learn must not be negative"),
+        ("--seed -1", "--seed: -1 is negative"),
         ("--min-sale-days 1000", "no product has sales on 1000 dates"),
         ("--marginn 0.3", "Unrecognized options: --marginn, 0.3"),
         ("--policy nosuchmodule:order", "--policy nosuchmodule:order: there is no module nosuchmodule"),
@@ -171,6 +172,7 @@ def test_an_option_that_cannot_be_used_is_refused_by_name(folder, options, said)
         ("claims nosuchstudy", "no study is called 'nosuchstudy'"),
         ("report nosuchstudy", "no study is called 'nosuchstudy'"),
         ("run retail-backtest --budget huge", "'huge'"),
+        ("run retail-backtest --jobs 0", "--jobs: 0 is less than 1"),
         ("data chek sales.csv", "invalid choice 'chek'"),
         ("backtest --runs", "Missing value for argument '--runs'"),
     ],
@@ -178,7 +180,7 @@ def test_an_option_that_cannot_be_used_is_refused_by_name(folder, options, said)
 def test_a_command_that_is_not_there_is_refused(folder, arguments, said):
     line = refused(*arguments.split())
     assert said in line
-    assert "see sandtable" in line or "study" in line
+    assert "see sandtable" in line or "study" in line or "--jobs" in line
 
 
 @pytest.mark.parametrize("command", ["backtest", "run retail-backtest", "claims", "report retail-backtest"])
@@ -270,6 +272,22 @@ def test_the_table_ends_with_the_answer_and_the_files(folder):
     assert lines[-2].startswith("orders: runs/backtest/")
     assert lines[-4].startswith("Over 17 weeks of test")
     assert Path(lines[-1].removeprefix("report: ")).exists()
+
+
+def test_what_a_policy_prints_does_not_mix_with_the_document(folder):
+    write("sales.csv", sales_rows())
+    Path("chatty.py").write_text("def order(seen):\n    print('ordering')\n    return seen['mean']\n")
+    sys.modules.pop("chatty", None)
+    said = sandtable("backtest", "sales.csv", *FAST, "--policy", "chatty:order", "--json")
+    assert "chatty:order" in {row["policy"] for row in json.loads(said.out)["policies"]}
+    assert set(said.err.split()) == {"ordering"}
+
+
+def test_one_update_is_enough_to_run(folder):
+    write("sales.csv", sales_rows())
+    said = sandtable("backtest", "sales.csv", "--learn", "1", "--seeds", "1", "--no-sensitivity", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert {"DirectBackprop", "untrained network"} <= {row["policy"] for row in json.loads(said.out)["policies"]}
 
 
 def test_with_one_product_no_interval_is_shown(folder):

@@ -212,7 +212,7 @@ class DirectBackprop:
             key=self.seed,
             steps=self.updates,
             optimizer=AdamW(learning_rate=self.learning_rate),
-            schedule=cosine(self.updates, warmup=max(1, self.updates // 20)),
+            schedule=cosine(self.updates, warmup=min(every, self.updates - 1)),
             clip=self.clip,
             validate=Validation(
                 Pathwise(

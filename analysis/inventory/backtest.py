@@ -154,6 +154,8 @@ def backtest(history: SalesHistory, settings: BacktestSettings, hooks: Hooks | N
         if participants[name].kind not in ("bound", "control")
     }
     best = max(totals, key=lambda name: totals[name])
+    if np.isclose(totals[best], totals[baseline], rtol=1e-9):  # what rounding decides is no difference
+        best = baseline
     groups = _by_group(plan, scoring, trajectories, participants, baseline)
     return Backtest(plan, participants, baseline, best, trajectories, scoring, rows, groups, learned, world_hash)
 

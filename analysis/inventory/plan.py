@@ -79,6 +79,8 @@ def plan_backtest(history: SalesHistory, settings: BacktestSettings) -> Plan:
         raise InputError(f"--alpha: {settings.alpha} is not in (0, 1)")
     if settings.learn < 0 or settings.seeds < 1:
         raise InputError("--learn must not be negative, and --seeds be at least 1")
+    if settings.seed < 0:
+        raise InputError(f"--seed: {settings.seed} is negative")
     panel = assume(history, assumptions_of(settings))
     parts = split(panel, settings.test_periods, settings.unseen, settings.seed)
     return Plan(settings, panel, parts, initial_stock_of(settings, history))

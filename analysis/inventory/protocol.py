@@ -10,7 +10,7 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.inventory.panel import Panel
 from sandtable.simulators.inventory.world import Economics
 
-LEAST_PERIODS = 4  # of training, and of the test beyond the longest lead time
+LEAST_PERIODS = 4  # of training, and of validation and test beyond the longest lead time
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Split:
 def split(panel: Panel, test_periods: int = 0, unseen: float = 0.2, seed: int = 0) -> Split:
     """Split a panel.
 
-    The test is the last ``test_periods`` (0: 28 % of T), validation the 15 % before. A product is held out if a hash of
-    its name and the seed says so, whatever else is in the file.
+    The test is the last ``test_periods`` (0: 28 % of T), validation the 15 % before, and longer for long lead times. A
+    product is held out if a hash of its name and the seed says so, whatever else is in the file.
 
     Raises:
         InputError: The history is too short for the lead time, or the test for anything to arrive in it.
@@ -44,7 +44,7 @@ def split(panel: Panel, test_periods: int = 0, unseen: float = 0.2, seed: int = 
     periods = panel.periods
     lead_time = panel.shares.shape[1] - 1
     test = test_periods or round(0.28 * periods)
-    validation = max(round(0.15 * periods), lead_time + 1)
+    validation = max(round(0.15 * periods), lead_time + LEAST_PERIODS)
     train = periods - test - validation
     if test <= lead_time + LEAST_PERIODS - 1:
         raise InputError(

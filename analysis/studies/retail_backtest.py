@@ -75,11 +75,16 @@ def run(config: RetailBacktest, run: "Run") -> list[Mapping[str, Any]]:
         {
             **{name: value for name, value in row.items() if name != "panel"},
             "baseline": summary["baseline"],
-            "gain": row["difference"] / baseline[row["split"]],
-            "gain_low": None if row["difference_low"] is None else row["difference_low"] / baseline[row["split"]],
+            "gain": _relative(row["difference"], baseline[row["split"]]),
+            "gain_low": _relative(row["difference_low"], baseline[row["split"]]),
         }
         for row in summary["policies"]
     ]
+
+
+def _relative(difference: float | None, profit: float) -> float | None:
+    """Return a difference as a share of a profit, or of a loss; None where either is not there."""
+    return None if difference is None or profit == 0 else difference / abs(profit)
 
 
 def _of(table: "pd.DataFrame", policy: str, split: str, column: str) -> float | None:

@@ -5,6 +5,7 @@ import errno
 import functools
 import io
 import json
+import math
 import os
 import re
 import sys
@@ -66,14 +67,15 @@ def backtest(
         say(output, f"this backtest was done before: {run.folder}")
         summary = run.result()
     else:
-        with bar("DirectBackprop") as progress:
+        # what a user's policy prints goes to standard error: standard output is for the outcome
+        with bar("DirectBackprop") as progress, contextlib.redirect_stdout(sys.stderr):
             stage = tell_stage if sys.stderr.isatty() else tell_nobody
             summary = run_backtest(run, history, settings, progress, stage, lambda: run.open(recorder.started))
         run.finish(summary, recorder.finished())
     path = str(run.folder / summary["report"])
     if output.json:
         told = {name: summary[name] for name in ("baseline", "panel", "policies")}
-        print(json.dumps({"report": path, **told}))
+        print_json({"report": path, **told})
         return 0
     rows = sorted((row for row in summary["policies"] if row["split"] == "test"), key=lambda row: -row["profit"])
     places = 0 if max(abs(row["profit"]) for row in rows) >= 1000 else 2
@@ -126,7 +128,7 @@ def describe(study: Name, output: Output = DEFAULT_OUTPUT) -> int:
         "claims": claims, "grid": grid,
     }  # fmt: skip
     if output.json:
-        print(json.dumps(document))
+        print_json(document)
         return 0
     print(f"{found.title} ({found.paper})\n\n{found.summary}\n\nClaims:")
     for claim in claims:
@@ -148,7 +150,10 @@ def run(study: Name, budget: Budget = "cpu", jobs: int = 1, output: Output = DEF
     from sandtable.analysis.report import write
     from sandtable.analysis.study import find_study, run_study
     from sandtable.analysis.study_report import study_report
+    from sandtable.simulators.errors import InputError
 
+    if jobs < 1:
+        raise InputError(f"--jobs: {jobs} is less than 1")
     found, store = find_study(study), run_store(output)
     sweep = run_study(found, budget, store, InProcess() if jobs == 1 else ProcessPool(jobs))
     path = output.runs / found.name / f"report-{budget}.html"
@@ -245,7 +250,7 @@ def data(
     if action == "describe":
         document |= describe_sales(history)
     if output.json:
-        print(json.dumps(document))
+        print_json(document)
         return 0
     for key, value in document.items():
         print(f"{key}: {value}")
@@ -293,9 +298,23 @@ def with_interval(value: float, low: float | None, high: float | None, places: i
 def show(output: Output, document: Any, rows: list[dict[str, Any]]) -> None:
     """Print a document as JSON, or its rows as a table."""
     if output.json:
-        print(json.dumps(document))
+        print_json(document)
     else:
         print_table(rows)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document; numbers that JSON lacks become null."""
+    print(json.dumps(finite(document), allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """Return a document of dicts and lists with None for NaN and the infinities."""
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

@@ -103,6 +103,17 @@ def test_no_policy_earns_more_than_the_clairvoyant_on_any_product(result):
         assert (result.scoring.profit(trajectory).sum(axis=0) <= bound + 1e-6).all()
 
 
+def test_a_difference_that_rounding_makes_is_none(make_history, quick):
+    """With free stock several policies sell all that is asked for, and earn the same."""
+    generator = np.random.default_rng(19)
+    units = generator.poisson(5, (40, 3))
+    history = make_history(units, price=np.tile(generator.uniform(1, 9, 3), (40, 1)))
+    result = backtest(history, replace(quick, learn=0, unseen=0.2, holding_rate=0.0))
+    totals = {name: result.scoring.profit(result.trajectories[name]).sum() for name in result.implementable}
+    assert 0 < max(totals.values()) - totals[result.baseline] < 1e-9
+    assert result.best == result.baseline
+
+
 def test_a_policy_that_knows_no_order_rules_is_named_an_upper_bound(result):
     assert (result.panel.rules.batch_size > 1).any()
     assert "an upper bound that may be out of reach" in result.participants[CLAIRVOYANT].rule

@@ -53,8 +53,8 @@ def test_training_comes_before_validation_and_validation_before_the_test(periods
         assert periods < 60 or test > 30 or 0 < test < lead_time + 4
         return
     assert 0 < parts.train < parts.validate < parts.periods == periods
-    assert parts.validate - parts.train > lead_time
-    assert parts.periods - parts.validate > lead_time
+    assert parts.validate - parts.train >= lead_time + 4
+    assert parts.periods - parts.validate >= lead_time + 4
     assert not test or parts.periods - parts.validate == test
     assert sorted([*parts.seen, *parts.unseen]) == list(range(12))
     assert len(parts.seen) >= 1
