@@ -279,10 +279,10 @@ def _sensitivity(result: Backtest, rows: Sequence[Mapping[str, Any]]) -> Section
         Column("against it"),
         Column("difference", "money", decimals(result)),
     ]
+    moved = ", ".join(dict.fromkeys(ASSUMED[row["assumption"]] for row in rows if row["value"] is not None))
     text = (
-        "Margin, lead time and holding rate were assumed, not measured. Here each is moved alone, the classical "
-        "policies are tuned anew, and all products of the test are played again. The learned policy is not trained "
-        "anew."
+        f"Assumed, not measured: {moved}. Here each is moved alone, the classical policies are tuned "
+        "anew, and all products of the test are played again. The learned policy is not trained anew."
     )
     return Section("If the assumptions were wrong", text, [Table("One assumption moved at a time", columns, cells)])
 

@@ -9,6 +9,9 @@ from sandtable.analysis.inventory.backtest import Backtest
 from sandtable.analysis.inventory.participants import CLAIRVOYANT
 from sandtable.analysis.report import Figure
 
+ABOVE: Any = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 4, "borderaxespad": 0.3}
+"""Where a legend hides no data."""
+
 
 def shown_policies(result: Backtest, most: int = 4) -> list[str]:
     """Return the policies worth a line: the best, the baseline, the learned one and a user's own, at most ``most``."""
@@ -29,7 +32,7 @@ def profit_over_time(result: Backtest) -> Figure:
             axes.plot(dates, np.cumsum(profit - reference), label=plain(name), markevery=max(1, len(dates) // 10))
         axes.axhline(0, color="#59636e", linewidth=1, label=plain(f"{result.baseline} (baseline)"))
         axes.set_ylabel("cumulative profit less the baseline's")
-        axes.legend()
+        axes.legend(**ABOVE)
         _tidy_dates(figure, axes)
         svg = to_svg(
             figure, "Profit over time", "Cumulative profit of each policy less that of the baseline, by period."
@@ -58,7 +61,7 @@ def differences(result: Backtest) -> Figure:
         axes.set_yticks(range(len(names)), [plain(name) for name in names])
         axes.invert_yaxis()
         axes.set_xlabel("difference from the baseline's profit, %")
-        axes.legend()
+        axes.legend(**ABOVE)
         description = "Difference of each policy's profit from the baseline's in per cent, with confidence intervals."
         svg = to_svg(figure, "Policies against the baseline", description)
     return Figure(
@@ -84,7 +87,7 @@ def product_story(result: Backtest, product: int | None = None) -> Figure:
         top.step(dates, run["demand"][:, product], where="post", label="demand", marker="none")
         top.step(dates, run["sales"][:, product], where="post", label="sales", marker="none")
         top.set_ylabel("units a period")
-        top.legend()
+        top.legend(**ABOVE)
         bottom.step(dates, run["on_hand"][:, product], where="post", label="stock", marker="none")
         bottom.step(dates, run["in_transit"][:, product], where="post", label="on order", marker="none")
         ordered = run["ordered"][:, product]
@@ -92,7 +95,7 @@ def product_story(result: Backtest, product: int | None = None) -> Figure:
             dates, np.where(ordered > 0, ordered, np.nan), "^", linestyle="none", label="orders", color="#009E73"
         )
         bottom.set_ylabel("units")
-        bottom.legend()
+        bottom.legend(**ABOVE)
         _tidy_dates(figure, bottom)
         svg = to_svg(
             figure, f"Product {sku}", "Above demand and sales, below stock, units on order and orders, by period."
@@ -140,7 +143,7 @@ def learning_curve(result: Backtest) -> Figure | None:
         left.axvline(result.learned.best_step, color="#59636e", linewidth=1, linestyle=":")
         left.set_ylabel("mean return an episode")
         left.set_xlabel("updates")
-        left.legend()
+        left.legend(**ABOVE)
         right.set_yscale("log")
         right.set_ylabel("norm of the gradient")
         right.set_xlabel("updates")

@@ -274,6 +274,7 @@ def test_the_report_shows_what_was_learned(run):
     assert "norm of the gradient" in page
     assert "In the test the trained network earned" in page
     assert run.result()["answer"] in page
+    assert "Assumed, not measured: holding rate a year. " in page
     steps = [row["step"] for row in run.metrics() if "gradient_norm" in row]
     assert len(steps) > 5
     assert steps == sorted(steps)
