@@ -166,6 +166,19 @@ def test_minimum_orders_and_batches_make_it_a_relaxed_bound(make_panel, rules, r
     assert clairvoyant(world, start(world, np.arange(2))).relaxed is relaxed
 
 
+@pytest.mark.parametrize("rules", [OrderRules(batch_size=np.array([4.0])), OrderRules(minimum_order=np.array([4.0]))])
+def test_it_may_order_as_much_as_the_rules_make_of_the_largest_order(make_panel, rules):
+    """Stock gains worth as its cost rises, so that more is always better; the largest wish, 2 units, becomes 4."""
+    cost = np.array([[1.0], [9.0]])
+    panel = make_panel(np.ones((2, 1)), cost=cost, lead_time=0, rules=rules, economics=Economics(salvage=1.0))
+    world = InventoryReplay(panel, 2, history=2, initial_stock=0.0, dtype="float64")
+    state = start(world, np.array([0]))
+    run = rollout(world, lambda observation: np.full((1, 1), world.largest_order), state)
+    assert world.largest_order == 2
+    assert run["ordered"].min() > 2
+    assert total(run, 1.0) <= clairvoyant(world, state).profit + 1e-9
+
+
 def test_many_products_are_planned_as_if_each_were_alone(make_panel):
     demand = np.random.default_rng(0).poisson(3, (6, 120)).astype(float)
     world = InventoryReplay(make_panel(demand), 6, initial_stock=1.0, dtype="float64")

@@ -21,7 +21,7 @@ from sandtable.simulators.inventory.panel import assume
 from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.inventory.synthetic_sales import synthetic_sales
 from sandtable.simulators.inventory.world import Economics
-from sandtable.simulators.random import make_key
+from sandtable.simulators.random import fold_in, make_key
 
 TRAIN, VALIDATE = 40, 50
 
@@ -71,6 +71,16 @@ def test_the_network_that_is_kept_is_the_best_one_in_validation(learned):
     step, replica = np.unravel_index(returns.argmax(), returns.shape)
     assert learned.best_step == judged[step]["step"]
     assert learned.replica == replica
+
+
+def test_its_untrained_self_is_the_network_that_is_kept_before_its_first_update(panel):
+    tried = ((seed, quickly(panel, seeds=2, seed=seed)) for seed in range(20))
+    seed, learned = next(one for one in tried if one[1].replica == 1)  # the first of the two would pass for it
+    initial = OrderUpToNetwork(2, 16, (8,), fold_in(make_key(seed), 1)).take(1)
+    before, after = learned.untrained.network.parameters(), learned.policy.network.parameters()
+    for start, untrained, trained in zip(initial.parameters(), before, after, strict=True):
+        assert torch.equal(start, untrained)
+        assert not torch.equal(untrained, trained)
 
 
 @pytest.mark.parametrize("unmet", ["lost", "backlog"])

@@ -135,6 +135,30 @@ def test_nothing_in_the_test_periods_touches_tuning_baseline_or_training(small_h
     assert chosen(replace(small_history, units=units, price=price), quick) == decided
 
 
+def test_no_policy_orders_by_what_has_not_happened_yet(small_history, quick):
+    """Nor does it know levels that were computed from it: what the last five periods bring changes no earlier order."""
+    history, end = small_history, len(small_history.starts)
+    late = np.arange(end)[:, None] >= end - 5
+    altered = replace(history, units=np.where(late, 3 * history.units + 40, history.units))
+    first, second = backtest(history, quick), backtest(altered, quick)
+    for name in [*first.implementable, "untrained network"]:
+        orders, others = (one.trajectories[name]["ordered"] for one in (first, second))
+        before = len(orders) - 5
+        assert (orders[: before + 1] == others[: before + 1]).all()  # the order comes before the customers
+        assert name == "order nothing" or (orders != others).any()
+
+
+def test_policies_in_the_test_know_the_demand_of_all_periods_before_it(small_history, quick):
+    plan = plan_backtest(small_history, quick)
+    before = small_history.units[: plan.split.validate]
+    started = np.cumsum(before, axis=0) > 0
+    world, products = plan.test(), np.arange(10)
+    seen = world.observe(world.reset(products, product=products, start=plan.split.validate))
+    np.testing.assert_allclose(seen["mean"][:, 0], before.sum(axis=0) / started.sum(axis=0))
+    np.testing.assert_allclose(seen["past_demand"], before[-16:].T)
+    assert seen["period"][0, 0] == plan.split.validate
+
+
 def test_a_products_periods_count_from_the_first_in_which_an_order_can_arrive(make_history):
     history = make_history(np.ones((30, 3)), lead_time=np.array([0.0, 1.0, 3.0]))
     counts = scored(assume(history), 5)
