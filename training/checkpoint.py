@@ -5,6 +5,7 @@ A checkpoint ``step-00000123`` holds ``tensors.pt``, a flat dict from dotted nam
 then renamed, which is atomic; only then are older ones removed. So a writer that is killed leaves a complete one.
 """
 
+import io
 import json
 import os
 import shutil
@@ -57,8 +58,10 @@ def save(folder: Path | str, step: int, tensors: dict[str, Tensor], manifest: di
         partial = folder / f"{_PARTIAL}{step:08d}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
+        buffer = io.BytesIO()  # torch hides the error of a full disk behind one of its own
+        torch.save({name: tensor.detach().cpu() for name, tensor in tensors.items()}, buffer)
         with open(partial / "tensors.pt", "wb") as file:
-            torch.save({name: tensor.detach().cpu() for name, tensor in tensors.items()}, file)
+            file.write(buffer.getbuffer())
             _to_disk(file)
         with open(partial / "manifest.json", "w", encoding="utf-8") as file:
             json.dump(manifest, file, indent=1)

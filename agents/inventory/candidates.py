@@ -13,11 +13,12 @@ from sandtable.agents.inventory.policy import OrderingPolicy
 from sandtable.agents.rollout import rollout
 from sandtable.estimators.inventory.lead_time_demand import lead_time_demand_quantile
 from sandtable.estimators.inventory.seasonality import SeasonalIndex
+from sandtable.simulators.inventory.arrivals import mean_lead_time
 from sandtable.simulators.inventory.panel import Panel
 from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.random import make_key
 
-SERVICE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
+SERVICE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995, 0.999, 0.9999)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Candidate:
 def order_up_to_level(panel: Panel, history: int, service: np.ndarray | float) -> np.ndarray:
     """Return the units that cover demand over the lead time and one review with probability ``service``, [N]."""
     mean, deviation = panel.demand_moments(history)
-    return lead_time_demand_quantile(mean, deviation, panel.lead_time + 1, service)
+    lead_time = mean_lead_time(panel.shares[: max(1, history)])
+    return lead_time_demand_quantile(mean, deviation, lead_time + 1, service)
 
 
 def critical_ratio(panel: Panel, history: int) -> np.ndarray:

@@ -80,9 +80,9 @@ class Scoring:
         """Return the scored profit, [H, N]: that of the periods that count, on an accrual basis."""
         return accrued_profit(trajectory, self.cost, self.economics, self.discount) * self.counts
 
-    def interval(self, values: np.ndarray, products: np.ndarray) -> Interval:
-        """Return the total of [H, N] values over some products (columns) with its interval."""
-        return bootstrap_total(time_blocks(values[:, products], self.block), self.alpha, seed=self.seed)
+    def interval(self, values: np.ndarray, products: np.ndarray, alpha: float | None = None) -> Interval:
+        """Return the total of [H, N] values over some products (columns) with its interval, of ``alpha`` if given."""
+        return bootstrap_total(time_blocks(values[:, products], self.block), alpha or self.alpha, seed=self.seed)
 
     def row(
         self, name: str, split: str, trajectory: Trajectory, baseline: Trajectory, products: np.ndarray

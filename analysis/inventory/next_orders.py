@@ -66,9 +66,8 @@ def next_orders(result: Backtest) -> "pd.DataFrame":
     build = result.participants[result.best].build
     assert build is not None, "a bound is never the best policy"
     where = f"{result.best}, the period after the last"
-    wanted = checked_action(build(panel, last)(observation), (panel.products, 1), where, result.plan.names(products))[
-        :, 0
-    ]
+    action = build(panel, last)(observation)
+    wanted = checked_action(action, (panel.products, 1), where, result.plan.names(products))[:, 0]
     ordered = place(wanted, OrderRules(*state.rules))
 
     recent = observation["past_demand"].sum(axis=1) / np.maximum(observation["demand_known"].sum(axis=1), 1)
@@ -99,9 +98,13 @@ def next_orders(result: Backtest) -> "pd.DataFrame":
 
 def _reason(order: float, wanted: float, on_hand: float, on_order: float, expected: float, lead_time: float) -> str:
     """Return why an order has its size."""
-    covered = f"{on_hand:,.0f} on hand and {on_order:,.0f} on order"
-    need = f"{expected:,.1f} expected over the next {lead_time + 1:g} periods"
+    has, periods = on_hand + on_order, f"{lead_time + 1:g} periods"
+    stands = f"{on_hand:,.0f} on hand and {on_order:,.0f} on order"
+    spare = has + order - expected
+    doubt = f"{spare:,.0f} to spare" if spare >= 0 else f"{-spare:,.0f} short of it"
     if order == 0:
-        return f"no order: {covered}, {need}" + (" (too little for an order)" if wanted >= 0.5 else "")
+        small = " (too little for an order)" if wanted >= 0.5 else ""
+        return f"no order: {stands} for {expected:,.1f} expected over the next {periods}, {doubt}{small}"
     adjusted = "" if abs(order - wanted) < 0.75 else f"; {wanted:,.1f} wanted, set by minimum, batch or capacity"
-    return f"order {order:,.0f}: {covered}, {need}{adjusted}"
+    makes = f"makes {has + order:,.0f} for {expected:,.1f} expected over the next {periods}, {doubt}"
+    return f"order {order:,.0f}: with {stands} that {makes}{adjusted}"

@@ -168,7 +168,8 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
     """Fill what the history does not tell.
 
     What the history gives wins over the assumptions. Demand in a period with less than full availability is censored:
-    it is marked as not known, and replayed as the product's mean known demand, or the units sold if those were more.
+    it is marked as not known, and replayed as the product's mean known demand before, or the units sold if those were
+    more.
 
     Args:
         history: What a source tells.
@@ -188,8 +189,9 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
     started = np.cumsum(history.units, axis=0) > 0
     censored = started & (history.in_stock < 1)  # NaN compares false
     known = started & ~censored
-    count = known.sum(axis=0)
-    typical = np.where(known, history.units, 0.0).sum(axis=0) / np.maximum(count, 1)
+    seen = np.where(known, history.units, 0.0)
+    before, count = seen.cumsum(axis=0) - seen, known.cumsum(axis=0) - known  # nothing later than the period itself
+    typical = before / np.maximum(count, 1)
     demand = np.where(censored, np.maximum(history.units, np.round(typical)), history.units)
     if np.isnan(history.in_stock).all():
         statements.append(
@@ -197,11 +199,11 @@ def assume(history: SalesHistory, assumptions: Assumptions | None = None) -> Pan
             "was higher than the sales that are replayed, and every policy is judged on too little demand."
         )
     elif censored.any():
-        repairs["periods with stock-outs whose demand was replaced by the product's mean"] = int(censored.sum())
+        replaced = "periods with stock-outs whose demand was replaced by the product's mean until then"
+        repairs[replaced] = int(censored.sum())
         statements.append(
             f"In {censored.sum():,} product-periods the product was not always available. Their demand is hidden from "
-            "the policies, and replayed as the product's mean demand in other periods, or the units sold if those were "
-            "more."
+            "the policies, and replayed as the product's mean demand until then, or the units sold if those were more."
         )
     else:
         statements.append("Availability is recorded, and no product was out of stock: sales are demand.")

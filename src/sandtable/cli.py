@@ -79,6 +79,7 @@ def backtest(
         return 0
     rows = sorted((row for row in summary["policies"] if row["split"] == "test"), key=lambda row: -row["profit"])
     places = 0 if max(abs(row["profit"]) for row in rows) >= 1000 else 2
+    print("\nOn the products seen in training:")
     print_table(
         [
             {
@@ -222,9 +223,30 @@ def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, ou
     from sandtable.benchmarks.timing import find_benchmarks
 
     rows = [row for benchmark in find_benchmarks(name) for row in benchmark(quick)]
-    shown = [{key: f"{one:,.3g}" if isinstance(one, float) else one for key, one in row.items()} for row in rows]
-    show(output, rows, shown)
+    if output.json:
+        print_json(rows)
+        return 0
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        heading = f"{row['benchmark']}: millions of {row['unit']} of one core, against {row['alternative']}"
+        groups.setdefault(heading, []).append(of_benchmark(row))
+    for heading, group in groups.items():
+        print(f"\n{heading}")
+        print_table(group)
     return 0
+
+
+def of_benchmark(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table of ``bench`` shows of a row."""
+    there = row["alternative_rate"] is not None
+    return {
+        "case": row["case"],
+        "ours": f"{row['ours'] / 1e6:.3g}",
+        "alternative": f"{row['alternative_rate'] / 1e6:.3g}" if there else "not run",
+        "ratio": f"{row['ratio']:.2f}" if there else None,
+        "asked": row["target"],
+        "of the memory's limit": None if row["limit"] is None else f"{row['fraction_of_limit']:.1%}",
+    }
 
 
 def data(
@@ -366,10 +388,6 @@ def main(arguments: list[str] | None = None) -> int:
         message, code, problem = str(error), 2, error
     except OSError as error:
         message, code, problem = told(error), 2, error
-    except RuntimeError as error:  # what torch makes of a full disk
-        if not isinstance(error.__context__, OSError):
-            raise
-        message, code, problem = told(error.__context__), 2, error
     except KeyboardInterrupt as error:
         message, code, problem = "interrupted; the same command goes on where it stopped", 130, error
     if "--verbose" in arguments:

@@ -305,12 +305,14 @@ def test_with_one_product_the_answer_says_that_it_cannot_tell_how_sure_it_is(mak
 
 
 def test_the_answer_names_policy_amount_and_interval(result):
-    interval = against_baseline(result, result.best)
+    rivals = len(result.implementable) - 1
+    interval, table = against_baseline(result, result.best, rivals), against_baseline(result, result.best)
+    assert interval.high - interval.low > table.high - table.low
     said = answer(result)
     if result.best != result.baseline:
         assert f"{result.best} would have earned {interval.estimate:,.0f}" in said
     assert f"than {result.baseline}" in said
-    assert "the 95% interval is" in said
+    assert f"the 95% interval, widened for picking one of {rivals}, is" in said
     assert said.startswith("Over 17 weeks of test")
 
 

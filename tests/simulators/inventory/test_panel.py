@@ -40,12 +40,21 @@ def test_demand_is_known_from_the_first_sale_on():
     assert panel.repairs == {}
 
 
-def test_demand_in_a_stock_out_is_hidden_and_replayed_as_the_mean_or_the_sales_if_more():
+def test_demand_in_a_stock_out_is_hidden_and_replayed_as_the_mean_until_then_or_the_sales_if_more():
     panel = assume(history_of([[4], [6], [0], [9], [8]], in_stock=[[1], [1], [0], [0.5], [NAN]]))
     assert_array_equal(panel.known[:, 0], [1, 1, 0, 0, 1])
-    assert_array_equal(panel.demand[:, 0], [4, 6, 6, 9, 8])
-    assert panel.repairs == {"periods with stock-outs whose demand was replaced by the product's mean": 2}
+    assert_array_equal(panel.demand[:, 0], [4, 6, 5, 9, 8])
+    counted = {"periods with stock-outs whose demand was replaced by the product's mean until then": 2}
+    assert panel.repairs == counted
     assert panel.statements[0].startswith("In 2 product-periods the product was not always available.")
+
+
+def test_what_replaces_hidden_demand_depends_on_no_later_period():
+    in_stock = [[1], [0], [1], [0], [1]]
+    some = assume(history_of([[4], [1], [6], [0], [8]], in_stock=in_stock))
+    other = assume(history_of([[4], [1], [6], [0], [800]], in_stock=in_stock))
+    assert_array_equal(some.demand[:4], other.demand[:4])
+    assert_array_equal(some.demand[:, 0], [4, 4, 6, 5, 8])
 
 
 def test_stock_that_never_ran_out_makes_sales_demand():
