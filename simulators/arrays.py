@@ -64,18 +64,6 @@ def tree_map(function: Any, *trees: Any) -> Any:
     return function(*trees)
 
 
-def tree_where(mask: Array, chosen: Any, other: Any) -> Any:
-    """Take the rows of ``chosen`` where ``mask`` holds and those of ``other`` elsewhere.
-
-    Args:
-        mask: Booleans, [*batch].
-        chosen: A state; the shape of each of its arrays ends with the batch shape, or broadcasts to it.
-        other: A state of the same structure.
-    """
-    xp = namespace(mask)
-    return tree_map(lambda a, b: xp.where(mask, a, b), chosen, other)
-
-
 def straight_through(exact: Array, relaxed: Array) -> Array:
     """Return ``exact``, with the gradient of ``relaxed`` (Bengio et al., arXiv 1308.3432).
 

@@ -1,5 +1,6 @@
 """The contract of every world: a batched decision process, and its special case of horizon one, the task."""
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
@@ -93,7 +94,7 @@ class DecisionProcess(ABC):
 
     def card(self) -> str:
         """Return the rules of the world in words: what is seen, what can be done, in what order things happen."""
-        return type(self).__doc__ or type(self).__name__
+        return inspect.cleandoc(type(self).__doc__ or type(self).__name__)
 
 
 class Batch(NamedTuple):

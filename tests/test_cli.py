@@ -303,6 +303,7 @@ def test_with_one_product_no_interval_is_shown(folder):
     [
         ["list"],
         ["describe", "retail-backtest"],
+        ["describe", "sandtable/LostSales-v0"],
         ["claims", "--runs", "none"],
         ["data", "check", "sales.csv"],
         ["data", "describe", "sales.csv"],

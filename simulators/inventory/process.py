@@ -12,7 +12,7 @@ import numpy as np
 from sandtable.simulators.arrays import NUMPY, Array, like, namespace, tree_map
 from sandtable.simulators.decision_process import DecisionProcess, Step
 from sandtable.simulators.inventory.order_rules import OrderRules, checked
-from sandtable.simulators.inventory.world import ORDER_OF_EVENTS, Economics, Flow, Period, Stock, advance, salvage
+from sandtable.simulators.inventory.world import ORDER_OF_EVENTS, Economics, Period, Stock, advance, salvage
 
 
 class Paths(NamedTuple):
@@ -205,6 +205,3 @@ class InventoryProcess(DecisionProcess):
             "stock_turns": xp.where(stock > 0, sold / xp.where(stock > 0, stock, 1.0), 0.0),
             "cash": tallies["cash"],
         }
-
-
-FLOWS = Flow._fields

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from sandtable import ENVIRONMENTS
 from sandtable.analysis.inventory.settings import BacktestSettings
 
 if TYPE_CHECKING:
@@ -111,17 +112,19 @@ def list_studies(output: Output = DEFAULT_OUTPUT) -> int:
     return 0
 
 
-def describe(study: Name, output: Output = DEFAULT_OUTPUT) -> int:
-    """Say what a study does, what it claims and how much it runs.
+def describe(name: Name, output: Output = DEFAULT_OUTPUT) -> int:
+    """Say what a study does, what it claims and how much it runs; or what the rules of an environment are.
 
     Args:
-        study: Its name.
+        name: Of a study, or the id of an environment, such as sandtable/LostSales-v0.
         output: Where results go.
     """
+    if name in ENVIRONMENTS:
+        return describe_environment(name, output)
     from sandtable.analysis.store import to_plain
     from sandtable.analysis.study import BUDGETS, find_study
 
-    found = find_study(study)
+    found = find_study(name)
     grid = {budget: [to_plain(config) for config in found.grid(budget)] for budget in BUDGETS}
     claims = [{"statement": claim.statement, "source": claim.source} for claim in found.claims]
     document = {
@@ -135,6 +138,22 @@ def describe(study: Name, output: Output = DEFAULT_OUTPUT) -> int:
     for claim in claims:
         print(f"  - {claim['statement']} ({claim['source']})")
     print("\nRuns: " + ", ".join(f"{len(configs)} at {budget}" for budget, configs in grid.items()))
+    return 0
+
+
+def describe_environment(environment_id: str, output: Output) -> int:
+    """Print the rules of an environment and its spaces."""
+    import gymnasium
+
+    env = gymnasium.make(environment_id)
+    card = env.unwrapped.process.card()  # type: ignore[attr-defined]  # every one of ours has a process
+    spaces = {"observation_space": str(env.observation_space), "action_space": str(env.action_space)}
+    if output.json:
+        print_json({"name": environment_id, "card": card, **spaces})
+        return 0
+    print(f"{environment_id}\n\n{card.strip()}\n")
+    for name, space in spaces.items():
+        print(f"{name.replace('_', ' ')}: {space}")
     return 0
 
 

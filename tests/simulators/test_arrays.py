@@ -7,7 +7,7 @@ from array_api_compat import numpy as numpy_namespace
 from array_api_compat import torch as torch_namespace
 from numpy.testing import assert_array_equal
 
-from sandtable.simulators.arrays import at_most, like, namespace, positive, straight_through, tree_map, tree_where
+from sandtable.simulators.arrays import at_most, like, namespace, positive, straight_through, tree_map
 
 
 class Pair(NamedTuple):
@@ -62,15 +62,6 @@ def test_tree_map_keeps_the_structure():
 def test_tree_map_refuses_tuples_of_different_length():
     with pytest.raises(ValueError, match="shorter"):
         tree_map(lambda one, other: one, (1, 2), (1,))
-
-
-def test_tree_where_takes_rows_of_the_last_axes():
-    mask = np.asarray([True, False, True])
-    chosen, other = Pair(np.ones(3), np.ones((2, 3))), Pair(np.zeros(3), np.zeros(()))
-    for library in (np.asarray, torch.as_tensor):
-        taken = tree_where(library(mask), tree_map(library, chosen), tree_map(library, other))
-        assert_array_equal(np.asarray(taken.left), [1, 0, 1])
-        assert_array_equal(np.asarray(taken.right), [[1, 0, 1], [1, 0, 1]])
 
 
 def test_straight_through_has_the_value_of_one_and_the_gradient_of_the_other():
