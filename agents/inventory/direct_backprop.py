@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sandtable.agents.inventory.policy import OrderingPolicy, inventory_position
-from sandtable.simulators.arrays import Array
+from sandtable.simulators.arrays import Array, tree_map
 from sandtable.simulators.inventory.panel import Panel
 from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.random import fold_in, make_key
@@ -104,13 +104,12 @@ class NetworkPolicy(OrderingPolicy):
 
     network: Replicated
 
-    def __call__(self, observation: dict[str, Array]) -> Array:
-        """Return units to order, [B, 1], of observations [B, k]."""
-        from_numpy = isinstance(observation["on_hand"], np.ndarray)
+    def __call__(self, observation: Any) -> Array:
+        """Return units to order, [B, 1], of observations [B, k]: an array, or a dict of them."""
+        first = next(iter(observation.values())) if isinstance(observation, dict) else observation
+        from_numpy = isinstance(first, np.ndarray)
         with torch.no_grad():
-            rows = {
-                name: torch.as_tensor(np.array(x) if from_numpy else x)[None].float() for name, x in observation.items()
-            }
+            rows = tree_map(lambda x: torch.as_tensor(np.array(x) if from_numpy else x)[None].float(), observation)
             orders = self.network(rows)[0]
         return orders.double().numpy() if from_numpy else orders
 
