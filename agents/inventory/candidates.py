@@ -2,22 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from sandtable.agents.inventory.forecast_driven import MovingAverage, SeasonalForecast
+from sandtable.agents.inventory.forecast_driven import MovingAverage, QuantileForecast, SeasonalForecast
 from sandtable.agents.inventory.order_up_to import BaseStock, CappedBaseStock, OrderNothing, ReorderPoint
 from sandtable.agents.inventory.policy import OrderingPolicy
 from sandtable.agents.rollout import rollout
 from sandtable.estimators.inventory.lead_time_demand import lead_time_demand_quantile
+from sandtable.estimators.inventory.quantile_forecast import (
+    FEATURES,
+    LEAST_WINDOW,
+    SEASON,
+    Examples,
+    QuantileRegression,
+    past_examples,
+)
 from sandtable.estimators.inventory.seasonality import SeasonalIndex
 from sandtable.simulators.inventory.arrivals import mean_lead_time
 from sandtable.simulators.inventory.panel import Panel
 from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.random import make_key
 
+BEYOND = 20  # examples above a quantile, the least for it to be fitted
 SERVICE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995, 0.999, 0.9999)
 
 
@@ -88,6 +98,20 @@ def _seasonal(panel: Panel, history: int, window: int, service: float) -> Orderi
     return SeasonalForecast(window, float(stats.norm.ppf(service)), profile.factor(np.concatenate([year, beyond])))
 
 
+def _quantile_examples(panel: Panel, history: int, window: int, seasonal: bool) -> Examples:
+    """Return the examples of the history that a quantile regression learns from."""
+    lead_time = mean_lead_time(panel.shares[: max(1, history)])
+    calendar = panel.calendar()[:history] if seasonal else None
+    return past_examples(panel.demand[:history], panel.known[:history], lead_time, window, calendar)
+
+
+def _quantile_forecast(panel: Panel, history: int, window: int, seasonal: bool, service: float) -> OrderingPolicy:
+    examples = _quantile_examples(panel, history, window, seasonal)
+    names = FEATURES + SEASON if seasonal else FEATURES
+    fit = QuantileRegression(service).fit(examples.target, examples.features, examples.group, names)
+    return QuantileForecast(fit, seasonal)
+
+
 def classical_candidates(panel: Panel, history: int, window: int = 16) -> tuple[Candidate, ...]:
     """Return the classical policies that the history can support.
 
@@ -130,7 +154,8 @@ def classical_candidates(panel: Panel, history: int, window: int = 16) -> tuple[
             [{"window": window, "service": service} for window in windows for service in SERVICE],
         ),
     ]
-    if history >= 2 * round(panel.periods_per_year()):
+    two_years = history >= 2 * round(panel.periods_per_year())
+    if two_years:
         candidates.append(
             Candidate(
                 "seasonal forecast",
@@ -139,6 +164,19 @@ def classical_candidates(panel: Panel, history: int, window: int = 16) -> tuple[
                 [{"window": window, "service": service} for window in windows for service in SERVICE],
             )
         )
+    if window >= LEAST_WINDOW:
+        rows = len(_quantile_examples(panel, history, window, two_years).target)
+        # a quantile that few examples exceed would be that of those few
+        levels = [service for service in SERVICE if rows * (1 - service) >= BEYOND]
+        if levels:
+            candidates.append(
+                Candidate(
+                    "quantile forecast",
+                    "Orders up to a quantile, by regression on recent demand, of demand over lead time and review.",
+                    partial(_quantile_forecast, window=window, seasonal=two_years),
+                    [{"service": service} for service in levels],
+                )
+            )
     return tuple(candidates)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sandtable.agents.inventory.policy import OrderingPolicy, inventory_position
+from sandtable.estimators.inventory.quantile_forecast import QuantileFit, demand_scale, forecast_features
 from sandtable.simulators.arrays import Array, like, namespace, positive
 
 
@@ -65,6 +66,26 @@ class SeasonalForecast(OrderingPolicy):
         counted = counted - positive(counted - 1)  # 1 for whole periods, a fraction for the last, 0 beyond
         effective = xp.sum(season(ahead) * counted, axis=-1, keepdims=True)
         return _order_up_to(observation, deseasonalised, effective, self.buffer)
+
+
+@dataclass(frozen=True)
+class QuantileForecast(OrderingPolicy):
+    """Order up to a quantile, by regression on what is known, of the demand until the order after this one arrives.
+
+    Attributes:
+        fit: The regression, of demand in units of scale times periods on ``forecast_features``.
+        seasonal: Whether it knows the season.
+    """
+
+    fit: QuantileFit
+    seasonal: bool
+
+    def __call__(self, observation: dict[str, Any]) -> Array:
+        """Return units to order, [*batch, 1]."""
+        periods = observation["lead_time"] + 1
+        ratio = positive(self.fit.predict(forecast_features(observation, self.seasonal)))
+        level = namespace(ratio).ceil(ratio * demand_scale(observation) * periods - 1e-9)
+        return positive(level - inventory_position(observation))
 
 
 def _recent_mean(observation: dict[str, Any], window: int, season: Array | None = None) -> Array:

@@ -35,7 +35,7 @@ def start(world, keys):
     return world.reset(make_key(keys), product=keys, start=world.starts[0])
 
 
-@pytest.mark.parametrize("candidate", range(7))
+@pytest.mark.parametrize("candidate", range(8))
 def test_numpy_and_torch_order_the_same(panel, candidate):
     one = classical_candidates(panel, HISTORY)[candidate]
     world = InventoryReplay(panel, 8, starts=(HISTORY, HISTORY), history=HISTORY, dtype="float64")
@@ -49,7 +49,7 @@ def test_numpy_and_torch_order_the_same(panel, candidate):
             ours, theirs = world.step(ours, order).state, world.step(theirs, torch.from_numpy(order)).state
 
 
-@pytest.mark.parametrize("candidate", range(7))
+@pytest.mark.parametrize("candidate", range(8))
 def test_no_candidate_sees_demand_after_the_history(panel, candidate):
     after = np.arange(panel.periods)[:, None] >= HISTORY
     altered = replace(
@@ -69,6 +69,42 @@ def test_no_candidate_sees_demand_after_the_history(panel, candidate):
 def test_a_season_is_only_looked_for_in_two_years(panel):
     assert "seasonal forecast" in [one.name for one in classical_candidates(panel, 104)]
     assert "seasonal forecast" not in [one.name for one in classical_candidates(panel, 103)]
+
+
+def test_quantile_forecasts_know_the_season_where_two_years_are_seen(panel):
+    for history, seasonal in ((103, False), (104, True)):
+        candidate = classical_candidates(panel, history)[-1]
+        assert candidate.name == "quantile forecast"
+        policy = candidate.build(panel, history, **candidate.grid[0])
+        assert policy.seasonal == seasonal
+        assert policy.fit.converged
+        assert len(policy.fit.params) == (11 if seasonal else 7)
+
+
+def test_no_quantile_is_fitted_that_few_examples_exceed(make_panel):
+    demand = np.random.default_rng(0).poisson(3.0, (60, 2)).astype(float)
+    candidate = classical_candidates(make_panel(demand), 60)[-1]
+    assert candidate.name == "quantile forecast"
+    assert [settings["service"] for settings in candidate.grid] == [0.5, 0.6, 0.7, 0.8]  # 116 examples
+    few = classical_candidates(make_panel(demand[:8]), 8)
+    assert "quantile forecast" not in [one.name for one in few]
+
+
+def test_orders_up_to_a_predicted_quantile_meet_that_share_of_demand(make_panel):
+    """Of 3,200 overlapping pairs of periods; rounding up to whole units adds 0.007 at most."""
+    demand = np.random.default_rng(1).poisson(400.0, (400, 40)).astype(float)
+    panel = make_panel(demand, lead_time=1)
+    candidate = next(one for one in classical_candidates(panel, 300) if one.name == "quantile forecast")
+    world = InventoryReplay(panel, 90, starts=(300, 300), history=300, dtype="float64")
+    for service in (0.6, 0.9, 0.98):
+        policy = candidate.build(panel, 300, service=service)
+        state, covered = start(world, np.arange(40)), []
+        for t in range(80):
+            seen = world.observe(state)
+            level = policy({**seen, "on_hand": 0 * seen["on_hand"], "on_order": 0 * seen["on_order"]})[:, 0]
+            covered.append(demand[300 + t : 302 + t].sum(axis=0) <= level)
+            state = world.step(state, level[:, None]).state
+        assert np.concatenate(covered).mean() == pytest.approx(service, abs=0.03)
 
 
 def test_no_window_is_longer_than_what_is_seen(panel):
