@@ -5,7 +5,18 @@ from sandtable.training.keys import replica_keys
 from sandtable.training.loop import Training, fit
 from sandtable.training.metrics import History, JsonLines, MetricsSink
 from sandtable.training.networks import MLP, Replicated, ReplicatedLinear, Single
-from sandtable.training.objectives import Objective, Pathwise, Supervised
+from sandtable.training.objectives import (
+    Categorical,
+    Gaussian,
+    ImportanceWeighted,
+    Log,
+    Logged,
+    Objective,
+    Pathwise,
+    Rollouts,
+    Supervised,
+    distribution_for,
+)
 from sandtable.training.optimizers import SGD, AdamW, Optimizer
 from sandtable.training.progress import bar
 from sandtable.training.record import Diverged
@@ -16,16 +27,22 @@ __all__ = [
     "MLP",
     "SGD",
     "AdamW",
+    "Categorical",
     "Checkpoints",
     "Diverged",
+    "Gaussian",
     "History",
+    "ImportanceWeighted",
     "JsonLines",
+    "Log",
+    "Logged",
     "MetricsSink",
     "Objective",
     "Optimizer",
     "Pathwise",
     "Replicated",
     "ReplicatedLinear",
+    "Rollouts",
     "Single",
     "Supervised",
     "Training",
@@ -33,6 +50,7 @@ __all__ = [
     "bar",
     "constant",
     "cosine",
+    "distribution_for",
     "fit",
     "linear",
     "replica_keys",

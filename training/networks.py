@@ -59,6 +59,31 @@ class Replicated(nn.Module):
         return taken
 
 
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return ``x @ weight + bias`` of each replica, whose bits do not depend on the other replicas.
+
+    Args:
+        x: [R, B, inputs].
+        weight: [R, inputs, outputs]; each replica's starts at a multiple of 64 bytes if its size is one.
+        bias: [R, 1, outputs].
+
+    Returns:
+        [R, B, outputs].
+    """
+    rows, (_, inputs, outputs) = x.shape[1], weight.shape
+    if outputs == 1:
+        return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
+    if inputs == 1:
+        return x * weight + bias
+    # zeros until the matrices of each replica, of weights, inputs and outputs, fill whole blocks of memory
+    more_inputs = -inputs % (_ALIGNMENT // math.gcd(_ALIGNMENT, outputs))
+    more_rows = -rows % (_ALIGNMENT // math.gcd(_ALIGNMENT, inputs + more_inputs, outputs))
+    weight = functional.pad(weight, (0, 0, 0, more_inputs)) if more_inputs else weight
+    x = functional.pad(x, (0, more_inputs, 0, more_rows)) if more_inputs or more_rows else x.contiguous()
+    y = torch.baddbmm(bias, x, weight)
+    return y[:, :rows] if more_rows else y
+
+
 class ReplicatedLinear(Replicated):
     """An affine map a replica, ``x @ weight + bias``.
 
@@ -82,18 +107,7 @@ class ReplicatedLinear(Replicated):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [R, B, inputs] to [R, B, outputs]."""
-        rows, (_, inputs, outputs) = x.shape[1], self.weight.shape
-        if outputs == 1:
-            return (x * self.weight.transpose(1, 2)).sum(-1, keepdim=True) + self.bias
-        if inputs == 1:
-            return x * self.weight + self.bias
-        # zeros until the matrices of each replica, of weights, inputs and outputs, fill whole blocks of memory
-        more_inputs = -inputs % (_ALIGNMENT // math.gcd(_ALIGNMENT, outputs))
-        more_rows = -rows % (_ALIGNMENT // math.gcd(_ALIGNMENT, inputs + more_inputs, outputs))
-        weight: Tensor = functional.pad(self.weight, (0, 0, 0, more_inputs)) if more_inputs else self.weight
-        x = functional.pad(x, (0, more_inputs, 0, more_rows)) if more_inputs or more_rows else x.contiguous()
-        y = torch.baddbmm(self.bias, x, weight)
-        return y[:, :rows] if more_rows else y
+        return affine(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Return the sizes."""

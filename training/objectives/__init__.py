@@ -1,7 +1,30 @@
 """Objectives: how the gradient of the expected return is estimated."""
 
+from sandtable.training.objectives.action_distributions import (
+    ActionDistribution,
+    Categorical,
+    Gaussian,
+    distribution_for,
+)
+from sandtable.training.objectives.experience import Log, Logged, Rollouts
+from sandtable.training.objectives.importance_weighted import ImportanceWeighted
 from sandtable.training.objectives.objective import Carry, Metrics, Objective, row_keys
 from sandtable.training.objectives.pathwise import Pathwise
 from sandtable.training.objectives.supervised import Supervised
 
-__all__ = ["Carry", "Metrics", "Objective", "Pathwise", "Supervised", "row_keys"]
+__all__ = [
+    "ActionDistribution",
+    "Carry",
+    "Categorical",
+    "Gaussian",
+    "ImportanceWeighted",
+    "Log",
+    "Logged",
+    "Metrics",
+    "Objective",
+    "Pathwise",
+    "Rollouts",
+    "Supervised",
+    "distribution_for",
+    "row_keys",
+]

@@ -1,0 +1,196 @@
+"""The score-function gradient of the expected return, with importance weights: policy gradients, PPO, logged data."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sandtable.simulators.arrays import tree_map
+from sandtable.simulators.random import bits, fold_in
+from sandtable.training.objectives.action_distributions import ActionDistribution
+from sandtable.training.objectives.advantages import generalised_advantages, weights_before
+from sandtable.training.objectives.experience import Experience, Source, flattened
+from sandtable.training.objectives.objective import Carry, Metrics, Objective
+
+_SHUFFLE = 0x73687566666C65  # the stream of the order of minibatches
+WEIGHTINGS = ("plain", "self-normalised", "clipped")
+
+
+class Samples(NamedTuple):
+    """Steps of experience in no order, N of each replica.
+
+    Attributes:
+        observation: [R, N, ...], or a dict of such arrays.
+        latent: Of the actions, [R, N, ...].
+        log_probability: When the action was taken, [R, N].
+        advantage: [R, N].
+        target: What the value should have been, [R, N].
+        weight: Importance weight of what led to the state, [R, N]; None where the network itself acted.
+    """
+
+    observation: Any
+    latent: Tensor
+    log_probability: Tensor
+    advantage: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+
+class Collected(NamedTuple):
+    """The carry between the updates of a step.
+
+    Attributes:
+        source: What the source carries.
+        samples: Of this step.
+        shuffled: The same in the order of this epoch's minibatches.
+        reward: Mean reward a step, [R].
+    """
+
+    source: Any
+    samples: Samples
+    shuffled: Samples
+    reward: Tensor
+
+
+@dataclass(frozen=True)
+class ImportanceWeighted(Objective):
+    """Minus the expected return of a stochastic policy, whose gradient is estimated from observed rewards alone.
+
+    With the ratio ``rho = pi(a | s) / b(a | s)`` of the trained policy to the one that acted, and advantages A
+    (``generalised_advantages``), an update ascends, averaged over the steps of a minibatch,
+
+    - ``"plain"``: ``w rho A``, where w is the product of the ratios of the earlier steps of the episode at the time of
+      the collection. At the collection's parameters its gradient is the per-decision importance weighted policy
+      gradient; without other policies' data it is that of REINFORCE with a baseline. With ``trace`` 1 it is unbiased
+      for the return without discount, whatever the values are, times one over the mean length of an episode.
+    - ``"self-normalised"``: ``sum w rho A / sum w rho`` (Swaminathan and Joachims, NeurIPS 2015): consistent, bounded
+      by the largest advantage, and of less variance where the weights vary.
+    - ``"clipped"``: ``min(rho A, clip(rho, 1 - clip, 1 + clip) A)``, proximal policy optimisation (Schulman et al.,
+      arXiv 1707.06347, equation 7). Earlier steps' ratios are left out, as there.
+
+    The network maps observations [R, B, ...] to the distribution's parameters and to values, [R, B]. As usual the state
+    at time t is not weighted by ``discount^t``.
+
+    Attributes:
+        source: ``Rollouts(process, rows, periods)`` or ``Logged(log)``.
+        policy: The distribution over actions, for example ``distribution_for(process.action_space)``.
+        weighting: ``"clipped"``, ``"plain"`` or ``"self-normalised"``.
+        discount: In [0, 1].
+        trace: lambda of the advantages, in [0, 1].
+        clip: How far the ratio is followed, above 0; only where weights are clipped.
+        epochs: How often each collection is gone through, at least 1.
+        batch: Steps a minibatch and replica, which divide those of a collection; None for all in one.
+        value_weight: Of the mean squared error of the values, at least 0.
+        entropy_weight: Of the policy's entropy, at least 0.
+        normalise_advantages: Whether each minibatch's advantages get mean 0 and variance 1, in each replica apart.
+    """
+
+    source: Source
+    policy: ActionDistribution
+    weighting: str = "clipped"
+    discount: float = 0.99
+    trace: float = 0.95
+    clip: float = 0.2
+    epochs: int = 1
+    batch: int | None = None
+    value_weight: float = 0.5
+    entropy_weight: float = 0.0
+    normalise_advantages: bool = True
+    updates: int = field(init=False, default=1)
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTINGS:
+            raise ValueError(f"weighting must be one of {', '.join(WEIGHTINGS)}, not {self.weighting!r}")
+        for name in ("discount", "trace"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        if not self.clip > 0:
+            raise ValueError(f"clip must be positive, not {self.clip}")
+        if not (self.value_weight >= 0 and self.entropy_weight >= 0):
+            raise ValueError(f"weights must not be negative, not {self.value_weight} and {self.entropy_weight}")
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        samples = self.source.samples
+        if self.batch is not None and (self.batch < 1 or samples % self.batch):
+            raise ValueError(f"batch must divide the {samples} steps of a collection, not {self.batch}")
+        object.__setattr__(self, "updates", self.epochs * (samples // (self.batch or samples)))
+
+    def start(self, network: nn.Module, key: Tensor) -> Carry:
+        """Return what the source carries before the first collection."""
+        return self.source.start(key)
+
+    def collect(self, network: nn.Module, key: Tensor, carry: Carry) -> Collected:
+        """Gather experience, and work out advantages and values' targets by the network as it is."""
+        experience, source = self.source.collect(network, self.policy, key, carry)
+        samples = self.samples(experience)
+        return Collected(source, samples, samples, experience.reward.mean((0, 2)))
+
+    def samples(self, experience: Experience) -> Samples:
+        """Return the steps of experience with their advantages."""
+        e = experience
+        ratio = None if self.weighting == "clipped" else e.ratio
+        ends = e.terminated, e.ended
+        advantage = generalised_advantages(e.reward, e.value, e.next_value, *ends, self.discount, self.trace, ratio)
+        target = e.value + (advantage if ratio is None else ratio * advantage)
+        weight = None if ratio is None else weights_before(ratio, e.ended)
+        return flattened(Samples(e.observation, e.latent, e.log_probability, advantage, target, weight))
+
+    def loss(self, network: nn.Module, key: Tensor, carry: Collected, update: int) -> tuple[Tensor, Metrics, Carry]:
+        """Return the loss of a minibatch, [R].
+
+        Metrics: ``reward``, the mean reward a step of the collection; ``policy_loss``; ``value_loss``, the mean squared
+        error of the values; ``entropy``; ``kl``, the estimate ``E[rho - 1 - log rho]`` of the divergence from the
+        policy that acted (Schulman, "Approximating KL divergence", 2020); and ``clipped``, the share of ratios further
+        from 1 than ``clip``.
+        """
+        size = self.batch or self.source.samples
+        epoch, place = divmod(update, self.source.samples // size)
+        if place == 0 and size < self.source.samples:
+            carry = carry._replace(shuffled=_shuffled(carry.samples, fold_in(fold_in(key, _SHUFFLE), epoch)))
+        chunk = carry.shuffled if size == self.source.samples else _part(carry.shuffled, place * size, size)
+        parameters, value = network(chunk.observation)
+        logs = self.policy.log_probability(parameters, chunk.latent) - chunk.log_probability
+        ratio = logs.exp()
+        advantage = chunk.advantage
+        if self.normalise_advantages and size > 1:
+            deviation, mean = torch.std_mean(advantage, -1, keepdim=True)
+            advantage = (advantage - mean) / (deviation + 1e-8)
+        gain = self._gain(ratio, advantage, chunk.weight)
+        value_loss = (value - chunk.target).square().mean(-1)
+        loss = self.value_weight * value_loss - gain
+        entropy = self.policy.entropy(parameters, chunk.latent).mean(-1)
+        if self.entropy_weight:
+            loss = loss - self.entropy_weight * entropy
+        with torch.no_grad():
+            far = ((ratio - 1).abs() > self.clip).to(ratio.dtype).mean(-1)
+            kl = (ratio - 1 - logs).mean(-1)
+        metrics = {"reward": carry.reward, "policy_loss": -gain, "value_loss": value_loss, "entropy": entropy}
+        metrics |= {"kl": kl, "clipped": far}
+        return loss, metrics, carry.source if update == self.updates - 1 else carry
+
+    def _gain(self, ratio: Tensor, advantage: Tensor, weight: Tensor | None) -> Tensor:
+        """Return what the policy shall ascend, [R], of [R, b]; see the class."""
+        if self.weighting == "clipped":
+            bounded = ratio.clamp(1 - self.clip, 1 + self.clip)
+            return torch.minimum(ratio * advantage, bounded * advantage).mean(-1)
+        weights = ratio if weight is None else weight * ratio
+        total = (weights * advantage).mean(-1)
+        return total / weights.mean(-1) if self.weighting == "self-normalised" else total
+
+
+def _shuffled(samples: Samples, key: Tensor) -> Samples:
+    """Return the samples of each replica in an order that its key draws."""
+    replicas, count = samples.advantage.shape
+    order = bits(key[:, None], torch.arange(count, device=key.device)).argsort(-1)
+    rows = (order + count * torch.arange(replicas, device=key.device)[:, None]).flatten()
+
+    def taken(array: Tensor) -> Tensor:
+        return array.flatten(0, 1).index_select(0, rows).unflatten(0, (replicas, count))
+
+    return tree_map(taken, samples)
+
+
+def _part(samples: Samples, first: int, size: int) -> Samples:
+    """Return ``size`` samples of each replica."""
+    return tree_map(lambda array: array.narrow(1, first, size), samples)
