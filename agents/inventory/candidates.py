@@ -90,36 +90,45 @@ def _moving_average(panel: Panel, history: int, window: int, service: float) -> 
     return MovingAverage(window, float(stats.norm.ppf(service)))
 
 
-def _seasonal(panel: Panel, history: int, window: int, service: float) -> OrderingPolicy:
+def _seasonal(panel: Panel, history: int, products: np.ndarray, window: int, service: float) -> OrderingPolicy:
     parts = round(panel.periods_per_year())
     year = panel.year_fraction()
-    profile = SeasonalIndex(parts).fit(panel.demand[:history], panel.known[:history], year[:history])
+    demand, known = panel.demand[:history, products], panel.known[:history, products]
+    profile = SeasonalIndex(parts).fit(demand, known, year[:history])
     beyond = (year[-1] + np.arange(1, parts + 1) / parts) % 1.0
     return SeasonalForecast(window, float(stats.norm.ppf(service)), profile.factor(np.concatenate([year, beyond])))
 
 
-def _quantile_examples(panel: Panel, history: int, window: int, seasonal: bool) -> Examples:
-    """Return the examples of the history that a quantile regression learns from."""
-    lead_time = mean_lead_time(panel.shares[: max(1, history)])
+def _quantile_examples(panel: Panel, history: int, products: np.ndarray, window: int, seasonal: bool) -> Examples:
+    """Return the examples of some products' history that a quantile regression learns from."""
+    lead_time = mean_lead_time(panel.shares[: max(1, history)])[products]
     calendar = panel.calendar()[:history] if seasonal else None
-    return past_examples(panel.demand[:history], panel.known[:history], lead_time, window, calendar)
+    demand, known = panel.demand[:history, products], panel.known[:history, products]
+    return past_examples(demand, known, lead_time, window, calendar)
 
 
-def _quantile_forecast(panel: Panel, history: int, window: int, seasonal: bool, service: float) -> OrderingPolicy:
-    examples = _quantile_examples(panel, history, window, seasonal)
+def _quantile_forecast(
+    panel: Panel, history: int, products: np.ndarray, window: int, seasonal: bool, service: float
+) -> OrderingPolicy:
+    examples = _quantile_examples(panel, history, products, window, seasonal)
     names = FEATURES + SEASON if seasonal else FEATURES
     fit = QuantileRegression(service).fit(examples.target, examples.features, examples.group, names)
     return QuantileForecast(fit, seasonal)
 
 
-def classical_candidates(panel: Panel, history: int, window: int = 16) -> tuple[Candidate, ...]:
+def classical_candidates(
+    panel: Panel, history: int, window: int = 16, products: np.ndarray | None = None
+) -> tuple[Candidate, ...]:
     """Return the classical policies that the history can support.
 
     Args:
         panel: The history with its assumptions.
         history: Training periods.
         window: Periods of past demand that observations show.
+        products: Columns of the panel from which the season and the quantiles are learned, which hold for all; None
+            for all of them.
     """
+    pooled = np.arange(panel.products) if products is None else products
     windows = [w for w in (4, 8, 16) if w <= window]
     candidates = [
         Candidate("order nothing", "Never orders.", lambda panel, history: OrderNothing(), [{}]),
@@ -160,12 +169,12 @@ def classical_candidates(panel: Panel, history: int, window: int = 16) -> tuple[
             Candidate(
                 "seasonal forecast",
                 "The same with a forecast that knows the season of the year.",
-                _seasonal,
+                partial(_seasonal, products=pooled),
                 [{"window": window, "service": service} for window in windows for service in SERVICE],
             )
         )
     if window >= LEAST_WINDOW:
-        rows = len(_quantile_examples(panel, history, window, two_years).target)
+        rows = len(_quantile_examples(panel, history, pooled, window, two_years).target)
         # a quantile that few examples exceed would be that of those few
         levels = [service for service in SERVICE if rows * (1 - service) >= BEYOND]
         if levels:
@@ -173,7 +182,7 @@ def classical_candidates(panel: Panel, history: int, window: int = 16) -> tuple[
                 Candidate(
                     "quantile forecast",
                     "Orders up to a quantile, by regression on recent demand, of demand over lead time and review.",
-                    partial(_quantile_forecast, window=window, seasonal=two_years),
+                    partial(_quantile_forecast, products=pooled, window=window, seasonal=two_years),
                     [{"service": service} for service in levels],
                 )
             )

@@ -7,6 +7,7 @@ import numpy as np
 
 from sandtable.analysis.inventory import figures
 from sandtable.analysis.inventory.backtest import Backtest
+from sandtable.analysis.inventory.frontier import FrontierPoint, frontier_section
 from sandtable.analysis.inventory.measures import PolicyRow
 from sandtable.analysis.inventory.participants import CLAIRVOYANT
 from sandtable.analysis.paired_bootstrap import Interval as Bootstrapped
@@ -75,13 +76,18 @@ def answer(result: Backtest) -> str:
 
 
 def backtest_report(
-    result: Backtest, sensitivity: Sequence[Mapping[str, Any]], orders: Any, provenance: Mapping[str, Any]
+    result: Backtest,
+    sensitivity: Sequence[Mapping[str, Any]],
+    frontier: Sequence[FrontierPoint],
+    orders: Any,
+    provenance: Mapping[str, Any],
 ) -> Report:
     """Return the report.
 
     Args:
         result: The backtest.
         sensitivity: Rows of ``backtest.sensitivity``; none leaves the section out.
+        frontier: As ``service_frontier`` returns it.
         orders: The table of ``next_orders``.
         provenance: What the numbers come from.
     """
@@ -91,6 +97,7 @@ def backtest_report(
             "How the difference came about",
             blocks=[figures.differences(result), figures.profit_over_time(result), figures.product_story(result)],
         ),
+        frontier_section(result, frontier, decimals(result)),
         _where(result),
         _orders(result, orders),
     ]

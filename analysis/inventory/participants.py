@@ -40,7 +40,7 @@ def classical_participants(plan: Plan) -> dict[str, Participant]:
     """Tune the classical policies on training periods and seen products, and score them on validation."""
     panel, parts, world = plan.panel, plan.split, plan.training()
     participants = {}
-    for candidate in classical_candidates(panel, parts.train, WINDOW):
+    for candidate in classical_candidates(panel, parts.train, WINDOW, parts.seen):
         tuned = tune(candidate, panel, parts.train, parts.seen, world, plan.settings.discount)
 
         def build(panel: Panel, history: int, build: Any = candidate.build, chosen: Any = tuned.settings) -> Any:

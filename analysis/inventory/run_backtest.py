@@ -11,6 +11,7 @@ import numpy as np
 from sandtable.agents.inventory.user_policy import load_policy
 from sandtable.analysis.inventory.backtest import Backtest, Hooks, backtest
 from sandtable.analysis.inventory.backtest_report import answer, backtest_report
+from sandtable.analysis.inventory.frontier import service_frontier
 from sandtable.analysis.inventory.next_orders import next_orders
 from sandtable.analysis.inventory.sensitivity import sensitivity
 from sandtable.analysis.inventory.settings import BacktestSettings
@@ -81,14 +82,19 @@ def run_backtest(
     if settings.sensitivity:
         stage("moving the assumptions")
         moved = sensitivity(history, result)
+    stage("moving the service")
+    frontier = service_frontier(result)
     stage("writing the report")
     orders = next_orders(result)
     provenance = {"source": history.source, "settings": asdict(settings), **recorder.finished()}
     run.write_text(ORDERS, orders.to_csv(index=False))
     run.write_text(RESULTS, _table(result))
     summary = summarise(result)
-    run.write_json("results.json", {**summary, "sensitivity": moved, "groups": result.groups})
-    run.write_text(REPORT, render(backtest_report(result, moved, orders, provenance)))
+    run.write_json(
+        "results.json",
+        {**summary, "sensitivity": moved, "frontier": [asdict(point) for point in frontier], "groups": result.groups},
+    )
+    run.write_text(REPORT, render(backtest_report(result, moved, frontier, orders, provenance)))
     return summary
 
 

@@ -71,6 +71,22 @@ def test_a_season_is_only_looked_for_in_two_years(panel):
     assert "seasonal forecast" not in [one.name for one in classical_candidates(panel, 103)]
 
 
+@pytest.mark.parametrize("name", ["seasonal forecast", "quantile forecast"])
+def test_what_is_learned_from_several_products_is_not_learned_from_others(panel, name):
+    held_out = np.arange(panel.products) == 4
+    altered = replace(panel, demand=np.where(held_out, 7 * panel.demand[::-1] + 100, panel.demand))
+    world = InventoryReplay(panel, 1, starts=(HISTORY, HISTORY), history=HISTORY, dtype="float64")
+    observation = world.observe(start(world, np.arange(panel.products)))
+    observation["on_hand"] = 0 * observation["on_hand"]  # every order is the level, less what is on order
+    orders = []
+    for products in (np.arange(4), None):
+        for one in (panel, altered):
+            candidate = next(c for c in classical_candidates(one, HISTORY, products=products) if c.name == name)
+            orders.append(candidate.build(one, HISTORY, **candidate.grid[2])(observation))
+    assert (orders[0] == orders[1]).all()
+    assert (orders[2] != orders[3]).any()
+
+
 def test_quantile_forecasts_know_the_season_where_two_years_are_seen(panel):
     for history, seasonal in ((103, False), (104, True)):
         candidate = classical_candidates(panel, history)[-1]
