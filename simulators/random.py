@@ -160,9 +160,7 @@ def _looked_up(key: np.ndarray, counter: np.ndarray, shape: tuple[int, ...], cum
     The unit interval is cut into equal cells; where no entry of ``cumulative`` falls into a draw's cell, the cell tells
     the outcome, and only the few other draws are searched for. Done in blocks that stay in the cache.
     """
-    first = np.searchsorted(cumulative, np.arange(_CELLS) / _CELLS, side="right")
-    last = np.searchsorted(cumulative, np.arange(1, _CELLS + 1) / _CELLS, side="left")
-    cells = np.where(first == last, first, -1)
+    cells = guide_table(cumulative)
     drawn = np.empty(shape, np.int64)
     rows = max(1, 4 * _CELLS * shape[0] // drawn.size)
     for start in range(0, shape[0], rows):
@@ -176,6 +174,13 @@ def _looked_up(key: np.ndarray, counter: np.ndarray, shape: tuple[int, ...], cum
         outcome[unknown] = np.searchsorted(cumulative, _unit(word[unknown]), side="right")
         drawn[start : start + rows] = outcome
     return drawn
+
+
+def guide_table(cumulative: np.ndarray) -> np.ndarray:
+    """Return the outcome of each of equal cells of the unit interval, int64; -1 where a cell does not tell it."""
+    first = np.searchsorted(cumulative, np.arange(_CELLS) / _CELLS, side="right")
+    last = np.searchsorted(cumulative, np.arange(1, _CELLS + 1) / _CELLS, side="left")
+    return np.where(first == last, first, -1)
 
 
 @lru_cache(maxsize=64)

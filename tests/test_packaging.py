@@ -80,7 +80,8 @@ def test_every_file_that_is_no_module_is_package_data():
         path
         for folder in folders
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc") and "egg-info" not in str(path) and path.name[0] != "."
+        if path.is_file() and path.suffix != ".py" and path.name[0] != "."
+        if not any(part == "__pycache__" or part.endswith(".egg-info") for part in path.parts)
     }
     assert others <= set(package_data())
 
