@@ -1,4 +1,4 @@
-"""Inventory control as Gymnasium environments: what makes ``sandtable/LostSales-v0`` and ``sandtable/Inventory-v0``.
+"""Inventory control as Gymnasium environments: what makes ``sandtable/LostSales-v0`` and its kin.
 
 All arguments are numbers, texts and lists of them, so that an ``EnvSpec`` can be written as JSON.
 """
@@ -9,11 +9,13 @@ from typing import Any
 
 from sandtable.envs.adapter import ProcessEnv, ProcessVectorEnv
 from sandtable.simulators.inventory.arrivals import random_lead_time
+from sandtable.simulators.inventory.dual_sourcing import DualSourcing
 from sandtable.simulators.inventory.history import SalesHistory
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.simulators.inventory.panel import Assumptions, assume
 from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.inventory.sales_file import read_sales
+from sandtable.simulators.inventory.serial import SerialInventory
 from sandtable.simulators.inventory.synthetic_sales import synthetic_sales
 
 
@@ -27,6 +29,30 @@ def lost_sales_vector_env(
 ) -> ProcessVectorEnv:
     """Return the lost-sales problem as a vector environment; see ``lost_sales_env`` and ``ProcessVectorEnv``."""
     return ProcessVectorEnv(LostSales(**problem), num_envs, autoreset_mode, device)
+
+
+def dual_sourcing_env(render_mode: str | None = None, **problem: Any) -> ProcessEnv:
+    """Return the dual-sourcing problem as an environment; ``problem`` are the arguments of ``DualSourcing``."""
+    return ProcessEnv(DualSourcing(**problem), render_mode)
+
+
+def dual_sourcing_vector_env(
+    num_envs: int = 1, autoreset_mode: str | None = None, device: str | None = None, **problem: Any
+) -> ProcessVectorEnv:
+    """Return dual sourcing as a vector environment; see ``dual_sourcing_env`` and ``ProcessVectorEnv``."""
+    return ProcessVectorEnv(DualSourcing(**problem), num_envs, autoreset_mode, device)
+
+
+def serial_inventory_env(render_mode: str | None = None, **system: Any) -> ProcessEnv:
+    """Return a serial system as an environment; ``system`` are the arguments of ``SerialInventory``."""
+    return ProcessEnv(SerialInventory(**system), render_mode)
+
+
+def serial_inventory_vector_env(
+    num_envs: int = 1, autoreset_mode: str | None = None, device: str | None = None, **system: Any
+) -> ProcessVectorEnv:
+    """Return a serial system as a vector environment; see ``serial_inventory_env`` and ``ProcessVectorEnv``."""
+    return ProcessVectorEnv(SerialInventory(**system), num_envs, autoreset_mode, device)
 
 
 def inventory_env(sales: str | None = None, render_mode: str | None = None, **replay: Any) -> ProcessEnv:

@@ -11,6 +11,8 @@ __version__ = version("sandtable")
 
 ENVIRONMENTS = {
     "sandtable/LostSales-v0": "sandtable.envs.inventory:lost_sales",
+    "sandtable/DualSourcing-v0": "sandtable.envs.inventory:dual_sourcing",
+    "sandtable/SerialInventory-v0": "sandtable.envs.inventory:serial_inventory",
     "sandtable/Inventory-v0": "sandtable.envs.inventory:inventory",
     "sandtable/SparseParity-v0": "sandtable.envs.tasks:sparse_parity",
 }

@@ -20,7 +20,12 @@ from sandtable.simulators.arrays import like, tree_map
 from sandtable.simulators.random import make_key
 
 IDS = sorted(sandtable.ENVIRONMENTS)
-SHORT = {"sandtable/LostSales-v0": {"horizon": 5}, "sandtable/Inventory-v0": {"horizon": 5}}  # so that episodes end
+SHORT = {  # so that episodes end
+    "sandtable/LostSales-v0": {"horizon": 5},
+    "sandtable/DualSourcing-v0": {"horizon": 5},
+    "sandtable/SerialInventory-v0": {"horizon": 5, "lead_times": [1, 1, 2]},
+    "sandtable/Inventory-v0": {"horizon": 5},
+}
 MODES = list(AutoresetMode)
 
 

@@ -1,0 +1,1 @@
+"""Exact solvers: known optima of classical problems, to hold simulators and learned policies against."""
