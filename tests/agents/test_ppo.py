@@ -8,7 +8,7 @@ import torch
 from sandtable.agents.actor_critic import ActorCritic, features, orthogonal
 from sandtable.agents.ppo import PPO
 from sandtable.simulators.inventory.lost_sales import LostSales
-from sandtable.training import Categorical, replica_keys
+from sandtable.training import Categorical, Gaussian, replica_keys
 
 QUICK = {"environments": 8, "periods": 16, "batch": 64, "epochs": 4, "learning_rate": 3e-3, "hidden": (16,)}
 
@@ -146,3 +146,30 @@ def test_worlds_with_other_actions_and_batches_that_do_not_divide_are_refused(id
     identity.action_space = gym.spaces.MultiBinary(3)
     with pytest.raises(ValueError, match="actions must be Discrete, or a Box"):
         PPO(**QUICK).learn(identity, key=0, steps=1)
+
+
+@pytest.mark.parametrize("hidden", [(), (16,), (16, 48)])
+@pytest.mark.parametrize("policy", [Categorical(3), Gaussian((0.0,), (1.0,)), Gaussian((0.0, 0.0), (1.0, 1.0))])
+def test_gradient_by_hand_is_that_of_automatic_differentiation(hidden, policy):
+    network = ActorCritic(2, gym.spaces.Box(-1, 1, (5,)), policy, hidden, key=0).double()
+    torch.nn.init.normal_(network.flat, std=0.3)
+    x = torch.randn(2, 9, 5, dtype=torch.float64, requires_grad=True)
+
+    def by_layers(x, flat):
+        *layers, actor_w, actor_b, critic_w, critic_b, log_deviation = network.blocks(flat)
+        h = [x, x]
+        for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+            h = [torch.tanh(h[part] @ weight[:, part] + bias[:, part]) for part in (0, 1)]
+        actor, value = h[0] @ actor_w + actor_b, (h[1] @ critic_w + critic_b)[..., 0]
+        return ((actor, log_deviation) if isinstance(policy, Gaussian) else actor), value
+
+    def loss(parameters, value):
+        latent = policy.draw(parameters, torch.full((2, 9), 0.3) if isinstance(policy, Categorical) else 0.3)
+        return (policy.log_probability(parameters, latent.detach()) * value.sin()).sum()
+
+    (found, found_x), (exact, exact_x) = (
+        torch.autograd.grad(loss(*output), (network.flat, x)) for output in (network(x), by_layers(x, network.flat))
+    )
+    torch.testing.assert_close(found, exact)
+    torch.testing.assert_close(found_x, exact_x)
+    assert exact.abs().max() > 0.1

@@ -23,7 +23,7 @@ from sandtable.training import (
     replica_keys,
 )
 from sandtable.training.objectives.advantages import generalised_advantages, weights_before
-from sandtable.training.objectives.importance_weighted import Samples, _shuffled
+from sandtable.training.objectives.importance_weighted import Samples, _Loss, _shuffled
 
 EXACT = {"discount": 1.0, "trace": 1.0, "value_weight": 0.0, "normalise_advantages": False}
 LOGITS = torch.tensor([[0.2, -0.3], [0.5, 0.1], [-0.4, 0.6]])
@@ -238,12 +238,36 @@ def test_rewards_are_those_of_the_same_actions_in_the_torch_program():
 
 def test_clipping_stops_the_gradient_beyond_the_bound_on_the_side_that_gains(bandit):
     objective = ImportanceWeighted(Rollouts(bandit, 2, 1), Categorical(2), clip=0.2)
-    ratio = torch.tensor([[0.5, 1.5, 0.5, 1.5, 1.1, 0.9]], requires_grad=True)
+    ratio = torch.tensor([[0.5, 1.5, 0.5, 1.5, 1.1, 0.9]])
     advantage = torch.tensor([[1.0, 1.0, -1.0, -1.0, 1.0, -1.0]])
-    gain = objective._gain(ratio, advantage, None)
+    gain, slope = objective.gain(ratio, advantage, None)
     assert gain.item() == pytest.approx((0.5 + 1.2 - 0.8 - 1.5 + 1.1 - 0.9) / 6)
-    (slope,) = torch.autograd.grad(gain.sum(), ratio)
-    torch.testing.assert_close(slope * 6, torch.tensor([[1.0, 0.0, 0.0, -1.0, 1.0, -1.0]]))
+    torch.testing.assert_close(slope * 6, torch.tensor([[0.5, 0.0, 0.0, -1.5, 1.1, -0.9]]))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighting", ["plain", "self-normalised", "clipped"])
+def test_slopes_are_those_of_the_formulas(bandit, weighting, weighted):
+    """The formulas of the class, by automatic differentiation in float64."""
+    logs, old, advantage, target, value = torch.randn(5, 3, 50, dtype=torch.float64)
+    weight = torch.rand(3, 50, dtype=torch.float64) if weighted and weighting != "clipped" else None
+    for tensor in (logs, value):
+        tensor.requires_grad_()
+    objective = ImportanceWeighted(Rollouts(bandit, 2, 1), Categorical(2), weighting, value_weight=0.7)
+    found = _Loss.apply(logs, value, advantage, Samples(None, None, old, advantage, target, weight), objective)
+    ratio = (logs - old).exp()
+    weights = ratio if weight is None else weight * ratio
+    gain = {
+        "plain": (weights * advantage).mean(-1),
+        "self-normalised": (weights * advantage).sum(-1) / weights.sum(-1),
+        "clipped": torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean(-1),
+    }[weighting]
+    exact = 0.7 * (value - target).square().mean(-1) - gain
+    torch.testing.assert_close(found[0], exact)
+    torch.testing.assert_close(found[1], gain)
+    scale = torch.tensor([1.0, 2.0, -3.0])
+    pairs = (torch.autograd.grad((scale * loss).sum(), (logs, value)) for loss in (found[0], exact))
+    torch.testing.assert_close(*pairs)
 
 
 def test_advantages_are_normalised_in_each_minibatch_of_each_replica(bandit):

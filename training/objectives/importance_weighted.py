@@ -150,33 +150,65 @@ class ImportanceWeighted(Objective):
             carry = carry._replace(shuffled=_shuffled(carry.samples, fold_in(fold_in(key, _SHUFFLE), epoch)))
         chunk = carry.shuffled if size == self.source.samples else _part(carry.shuffled, place * size, size)
         parameters, value = network(chunk.observation)
-        logs = self.policy.log_probability(parameters, chunk.latent) - chunk.log_probability
-        ratio = logs.exp()
+        logs = self.policy.log_probability(parameters, chunk.latent)
         advantage = chunk.advantage
         if self.normalise_advantages and size > 1:
             deviation, mean = torch.std_mean(advantage, -1, keepdim=True)
             advantage = (advantage - mean) / (deviation + 1e-8)
-        gain = self._gain(ratio, advantage, chunk.weight)
-        value_loss = (value - chunk.target).square().mean(-1)
-        loss = self.value_weight * value_loss - gain
-        entropy = self.policy.entropy(parameters, chunk.latent).mean(-1)
+        loss, gain, value_loss, kl, far = _Loss.apply(logs, value, advantage, chunk, self)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.entropy_weight > 0):
+            entropy = self.policy.entropy(parameters, chunk.latent).mean(-1)
         if self.entropy_weight:
             loss = loss - self.entropy_weight * entropy
-        with torch.no_grad():
-            far = ((ratio - 1).abs() > self.clip).to(ratio.dtype).mean(-1)
-            kl = (ratio - 1 - logs).mean(-1)
         metrics = {"reward": carry.reward, "policy_loss": -gain, "value_loss": value_loss, "entropy": entropy}
         metrics |= {"kl": kl, "clipped": far}
         return loss, metrics, carry.source if update == self.updates - 1 else carry
 
-    def _gain(self, ratio: Tensor, advantage: Tensor, weight: Tensor | None) -> Tensor:
-        """Return what the policy shall ascend, [R], of [R, b]; see the class."""
+    def gain(self, ratio: Tensor, advantage: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return what the policy shall ascend, [R], of [R, b], see the class, and its slope in log rho, [R, b]."""
+        count = ratio.shape[-1]
+        product = ratio * advantage
         if self.weighting == "clipped":
-            bounded = ratio.clamp(1 - self.clip, 1 + self.clip)
-            return torch.minimum(ratio * advantage, bounded * advantage).mean(-1)
-        weights = ratio if weight is None else weight * ratio
-        total = (weights * advantage).mean(-1)
-        return total / weights.mean(-1) if self.weighting == "self-normalised" else total
+            bounded = ratio.clamp(1 - self.clip, 1 + self.clip) * advantage
+            lower = torch.minimum(product, bounded)
+            return lower.mean(-1), torch.where(product <= bounded, product, 0) / count
+        if weight is not None:
+            ratio, product = weight * ratio, weight * product
+        total = product.mean(-1)
+        if self.weighting == "plain":
+            return total, product / count
+        share = ratio / ratio.sum(-1, keepdim=True)
+        total = (share * advantage).sum(-1)
+        return total, share * (advantage - total[:, None])
+
+
+class _Loss(torch.autograd.Function):
+    """The loss of a minibatch without the entropy's part, its slopes worked out beside it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logs: Tensor, value: Tensor, advantage: Tensor, chunk: Samples, objective: ImportanceWeighted
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the loss, and as metrics: gain, mean squared error of the values, divergence, share of far ratios."""
+        difference = logs - chunk.log_probability
+        ratio = difference.exp()
+        gain, slope = objective.gain(ratio, advantage, chunk.weight)
+        error = value - chunk.target
+        value_loss = error.square().mean(-1)
+        beyond = ratio - 1
+        kl = (beyond - difference).mean(-1)
+        far = (beyond.abs() > objective.clip).to(ratio.dtype).mean(-1)
+        ctx.save_for_backward(-slope, error * (2 * objective.value_weight / error.shape[-1]))
+        ctx.mark_non_differentiable(gain, value_loss, kl, far)
+        return objective.value_weight * value_loss - gain, gain, value_loss, kl, far
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, back: Tensor, *metrics: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        """Return the gradients in the log-probabilities and the values."""
+        slope, error = ctx.saved_tensors
+        back = back[:, None]
+        return back * slope, back * error, None, None, None
 
 
 def _shuffled(samples: Samples, key: Tensor) -> Samples:
