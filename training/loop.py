@@ -1,6 +1,6 @@
 """The one loop that trains everything."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from sandtable.simulators.arrays import Array
 from sandtable.training.checkpoint import Checkpoints, load, save
 from sandtable.training.configuration import describe, require_same
+from sandtable.training.flops import Flops
+from sandtable.training.graph import GraphRunner, interruptible
 from sandtable.training.keys import replica_keys
 from sandtable.training.metrics import History, MetricsSink
 from sandtable.training.networks import Replicated
@@ -18,8 +20,10 @@ from sandtable.training.optimizers import Optimizer, Setting, per_replica
 from sandtable.training.progress import Progress
 from sandtable.training.record import Position, from_tensors, read_row, to_tensors
 from sandtable.training.schedules import Schedule, constant
-from sandtable.training.step import Stepper
+from sandtable.training.step import Runner, Stepper
 from sandtable.training.validation import Validation, judge, measure, start_stopping
+
+MODES = ("eager", "graph", "compile")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Training:
         best_step: The steps that had been done when the parameters were at their best, int64 [R].
         best_score: The validation metric then, float64 [R]; without validation the loss of the last row.
         stopped: Which replicas were stopped early, bool [R].
+        flops: Of one step of all replicas, counted by formula.
     """
 
     network: Replicated
@@ -42,6 +47,7 @@ class Training:
     best_step: Tensor
     best_score: Tensor
     stopped: Tensor
+    flops: Flops
 
     def select(self, replica: int) -> Replicated:
         """Return a network that holds one replica alone, R = 1."""
@@ -62,6 +68,8 @@ def fit(
     metrics: MetricsSink | None = None,
     log_every: int = 100,
     device: torch.device | str = "cpu",
+    mode: str | None = None,
+    backend: str = "inductor",
     progress: Progress | None = None,
 ) -> Training:
     """Train the replicas of a network.
@@ -80,62 +88,80 @@ def fit(
         validate: Judges, keeps the best parameters, and stops early.
         checkpoint: Where to keep the state, and how often.
         metrics: Takes a row every ``log_every`` steps, at every validation and at the last step: means over the steps
-            since the row before, and ``validation_...``. Rows of later steps that it already has are dropped.
+            since the row before, ``validation_...``, and where it is known ``flops``, a replica's floating-point
+            operations from the first step on. Rows of later steps that it already has are dropped.
         log_every: Steps between rows, at least 1.
         device: Where to train.
+        mode: How steps are done. ``"eager"``: operation by operation, the default on a CPU. ``"graph"``: as replays of
+            one CUDA graph, the default on a CUDA device. ``"compile"``: the loss and its gradient by ``torch.compile``,
+            after a first step that is eager; the same but for rounding. Compiling takes 10 to 100 seconds.
+        backend: That of ``torch.compile``.
         progress: Called after each row with the step, ``steps`` and the row.
 
     Raises:
         Diverged: At the first row after a loss or a parameter was not finite.
         InputError: The checkpoint in the folder belongs to another training, or is damaged.
-        ValueError: An argument is out of its range.
+        RuntimeError: The step cannot be captured in a CUDA graph.
+        ValueError: An argument is out of its range, or there is no device for the mode.
     """
     if steps < 1 or log_every < 1:
         raise ValueError(f"steps and log_every must be at least 1, not {steps} and {log_every}")
+    mode = _mode(mode, torch.device(device))
     slots = _slots(network.to(device))
     keys = replica_keys(key, network.replicas, device)
     threshold = None if clip is None else per_replica("clip", clip, dict(slots))
-    stepper = Stepper(network, slots, objective, optimizer, schedule or constant, threshold, keys)
+    stepper = Stepper(network, slots, objective, optimizer, schedule or constant, threshold, keys, objective.loss)
+    runner = _runner(stepper, mode, backend, log_every)
     state = stepper.start(lambda parameters: start_stopping(parameters, network.replicas, device) if validate else None)
     position, history = Position(state, 0, []), History()
 
     settings: dict[str, Any] = {"network": repr(network), "shapes": {name: slot.shape for name, slot in slots.items()}}
     settings |= {"objective": objective, "optimizer": optimizer, "schedule": schedule, "clip": clip, "key": keys}
     settings |= {"validate": validate, "steps": steps, "log_every": log_every}
+    settings |= {} if mode == "eager" else {"mode": mode}
     configuration = describe(settings) if checkpoint else {}
+    flops: Flops | None = None
     if checkpoint and (saved := load(checkpoint.folder)):
         tensors, manifest = saved
         require_same(manifest["configuration"], configuration, str(checkpoint.folder))
         position, history = from_tensors(tensors, state, manifest["step"], manifest["finished"])
         stepper.restore(position.state)
+        if kept := manifest.get("flops"):
+            flops = Flops(kept["forward"], kept["backward"], tuple(kept["unknown"]))
     if metrics:
         metrics.truncate(position.step)
 
     def keep(folder: Path | str) -> None:
         manifest = {"step": position.step, "finished": position.finished, "torch": torch.__version__}
+        manifest["flops"] = asdict(flops) if flops else None
         save(folder, position.step, to_tensors(position, history), {**manifest, "configuration": configuration})
 
     network.train()
     try:
-        while not position.finished:
-            after, judged = _next(stepper, validate, position, steps)
-            if judged or after.finished or after.step % log_every == 0:
-                row, stopped = read_row(after, judged)
-                history.write(after.step, row)
-                if metrics:
-                    metrics.write(after.step, row)
-                if progress:
-                    progress(after.step, steps, history.rows[-1])
-                after = after._replace(window=[], finished=after.finished or stopped)
-            position = after
-            if checkpoint and (position.finished or position.step % checkpoint.every == 0):
-                keep(checkpoint.folder)
+        with interruptible(at_once=mode != "graph") as allow_interruption:
+            while not position.finished:
+                after, judged = _next(runner, validate, position, steps)
+                flops = runner.flops
+                if judged or after.finished or after.step % log_every == 0:
+                    row, stopped = read_row(after, judged)
+                    row |= _spent(flops, after.step, network.replicas)
+                    history.write(after.step, row)
+                    if metrics:
+                        metrics.write(after.step, row)
+                    if progress:
+                        progress(after.step, steps, history.rows[-1])
+                    after = after._replace(window=[], finished=after.finished or stopped)
+                position = after
+                if checkpoint and (position.finished or position.step % checkpoint.every == 0):
+                    keep(checkpoint.folder)
+                allow_interruption()
     except KeyboardInterrupt:
-        if checkpoint:
+        # a graph changes the state in place: one that was interrupted within a step is ahead of its position
+        if checkpoint and int(position.state.step) == position.step:
             history.truncate(position.step)
             keep(checkpoint.folder)
         raise
-    return _training(stepper, position, history)
+    return _training(stepper, position, history, flops)
 
 
 def _slots(network: Replicated) -> dict[str, nn.Parameter]:
@@ -153,12 +179,47 @@ def _slots(network: Replicated) -> dict[str, nn.Parameter]:
     return slots
 
 
+def _mode(mode: str | None, device: torch.device) -> str:
+    """Return the mode, or the device's own.
+
+    Raises:
+        ValueError: There is no such mode, or no device for it.
+    """
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r}: there is no CUDA device on this machine; use device='cpu'")
+    mode = mode or ("graph" if device.type == "cuda" else "eager")
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
+    if mode == "graph" and device.type != "cuda":
+        there = "use device='cuda'" if torch.cuda.is_available() else "there is none on this machine; use mode='eager'"
+        raise ValueError(f"mode 'graph' needs a CUDA device, and the device is {str(device)!r}: {there}")
+    return mode
+
+
+def _runner(stepper: Stepper, mode: str, backend: str, log_every: int) -> Runner | GraphRunner:
+    """Return what does the steps."""
+    if mode == "graph":
+        return GraphRunner(stepper, capacity=log_every)
+    if mode == "compile":
+        compute = torch.compile(stepper.objective.loss, backend=backend, dynamic=False)
+        return Runner(stepper, replace(stepper, compute=compute))
+    return Runner(stepper)
+
+
+def _spent(flops: Flops | None, step: int, replicas: int) -> dict[str, list[float]]:
+    """Return the metric ``flops`` after a number of steps, nothing where it is not known."""
+    if flops is None or flops.total is None:
+        return {}
+    return {"flops": [flops.total / replicas * step] * replicas}
+
+
 def _next(
-    stepper: Stepper, validate: Validation | None, position: Position, steps: int
+    runner: Runner | GraphRunner, validate: Validation | None, position: Position, steps: int
 ) -> tuple[Position, dict[str, Tensor]]:
     """Do a step, and judge the network if that is due; return the measures of the judgement too."""
-    state, measures = stepper.advance(position.state, position.step)
+    state, measures = runner.advance(position.state)
     step, judged = position.step + 1, {}
+    stepper = runner.stepper
     if validate and state.stopping and (step % validate.every == 0 or step == steps):
         keys = replica_keys(validate.key, stepper.network.replicas, state.step.device)
         judged = measure(stepper.network, validate, keys)
@@ -167,12 +228,14 @@ def _next(
     return Position(state, step, [*position.window, measures], finished=step == steps), judged
 
 
-def _training(stepper: Stepper, position: Position, history: History) -> Training:
+def _training(stepper: Stepper, position: Position, history: History, flops: Flops | None) -> Training:
     """Load the best parameters, and say what they are."""
+    flops = flops or Flops(0, 0, ("not counted",))  # of a finished training that an older version kept
     network, steps, stopping = stepper.network, position.step, position.state.stopping
     if stopping is None:
         last = torch.tensor(history.rows[-1]["loss"], dtype=torch.float64)
         at = torch.full((network.replicas,), steps)
-        return Training(network, steps, history.rows, at, last, torch.zeros_like(at, dtype=torch.bool))
+        return Training(network, steps, history.rows, at, last, torch.zeros_like(at, dtype=torch.bool), flops)
     stepper.put(stopping.best)
-    return Training(network, steps, history.rows, stopping.step.cpu(), stopping.score.cpu(), stopping.stopped.cpu())
+    best = stopping.step.cpu(), stopping.score.cpu(), stopping.stopped.cpu()
+    return Training(network, steps, history.rows, *best, flops)

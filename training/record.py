@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sandtable.training.checkpoint import flatten, unflatten
+from sandtable.training.graph import fetched
 from sandtable.training.metrics import History
 from sandtable.training.objectives import Metrics
 from sandtable.training.step import State
@@ -67,7 +68,8 @@ def read_row(position: Position, judged: Metrics) -> tuple[dict[str, list[float]
     first_bad = torch.where(bad.any(-1), bad.int().argmax(-1), -1)
     stopping = position.state.stopping
     stopped = torch.zeros_like(first_bad) if stopping is None else stopping.stopped
-    *numbers, places, stops = torch.stack([*values.values(), first_bad.double(), stopped.double()]).tolist()
+    together = torch.stack([*values.values(), first_bad.double(), stopped.double()])
+    *numbers, places, stops = fetched(together).tolist()
     before = position.step - len(position.window)
     if diverged := [(before + int(place) + 1, replica) for replica, place in enumerate(places) if place >= 0]:
         raise Diverged(*min(diverged))

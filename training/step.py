@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sandtable.simulators.arrays import tree_map
 from sandtable.simulators.random import fold_in
 from sandtable.training.clipping import clip_by_norm
+from sandtable.training.flops import Flops, counting
 from sandtable.training.networks import Replicated
 from sandtable.training.objectives import Carry, Metrics, Objective
 from sandtable.training.optimizers import Optimizer, Tensors
@@ -49,6 +50,7 @@ class Stepper:
         schedule: From the steps done to a multiplier of the learning rate.
         threshold: The largest norm of each replica's gradient, [R]; None to leave gradients as they are.
         keys: int64 [R]; step s uses ``fold_in(keys, s)``.
+        compute: What computes the loss: ``objective.loss``, or that compiled.
     """
 
     network: Replicated
@@ -58,6 +60,7 @@ class Stepper:
     schedule: Schedule
     threshold: Tensor | None
     keys: Tensor
+    compute: Callable[..., tuple[Tensor, Metrics, Carry]]
 
     def start(self, start_stopping: Callable[[Tensors], Stopping | None]) -> State:
         """Return the state before the first step, with the parameters that the network has."""
@@ -82,13 +85,13 @@ class Stepper:
         for name, buffer in self.network.named_buffers():
             buffer.copy_(state.buffers[name])
 
-    def advance(self, state: State, step: int) -> tuple[State, Metrics]:
-        """Do step number ``step``.
+    def advance(self, state: State) -> tuple[State, Metrics]:
+        """Do a step; the network holds the parameters of the state.
 
         Returns:
             The next state, and the measures of the step, means over its updates, each [R].
         """
-        key = fold_in(self.keys, step)
+        key = fold_in(self.keys, state.step)
         with torch.no_grad():
             carry = self.objective.collect(self.network, key, state.carry)
         multiplier = self.schedule(state.step)
@@ -109,7 +112,7 @@ class Stepper:
 
     def _gradients(self, key: Tensor, carry: Carry, update: int) -> tuple[Tensors, Metrics, Carry]:
         """Return gradients, measures and carry of one update."""
-        loss, metrics, carry = self.objective.loss(self.network, key, carry, update)
+        loss, metrics, carry = self.compute(self.network, key, carry, update)
         if loss.shape != self.keys.shape:
             raise ValueError(f"the objective's loss must have the shape {tuple(self.keys.shape)}, not {loss.shape}")
         # summed over replicas, which share no parameter: the gradient of each is its own
@@ -120,6 +123,29 @@ class Stepper:
 
     def _buffers(self) -> Tensors:
         return {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+
+
+class Runner:
+    """Does the steps of a training one by one.
+
+    Attributes:
+        stepper: What the first step is.
+        flops: Of a step; None before the first.
+    """
+
+    def __init__(self, stepper: Stepper, compiled: Stepper | None = None) -> None:
+        self.stepper = stepper
+        self.flops: Flops | None = None
+        self._later = compiled or stepper
+
+    def advance(self, state: State) -> tuple[State, Metrics]:
+        """Do a step; the first one as it is written, with its operations counted."""
+        if self.flops is not None:
+            return self._later.advance(state)
+        with counting(self.stepper.network) as count:
+            advanced = self.stepper.advance(state)
+        self.flops = count.flops
+        return advanced
 
 
 def _freeze(stopped: Tensor, old: Any, new: Any) -> Any:

@@ -145,11 +145,11 @@ def test_stopped_replica_ends_and_the_others_go_on():
 def test_parameters_and_moments_of_a_stopped_replica_are_frozen():
     network, keys = MLP(2, 10, [16], 1, key=0), replica_keys(0, 2)
     slots = dict(network.named_parameters())
-    stepper = Stepper(network, slots, Supervised(TASK, 16), AdamW(0.1), constant, None, keys)
+    stepper = Stepper(network, slots, Supervised(TASK, 16), AdamW(0.1), constant, None, keys, Supervised(TASK, 16).loss)
     start = stepper.start(lambda parameters: start_stopping(parameters, 2, "cpu"))
-    first, _ = stepper.advance(start, 0)
+    first, _ = stepper.advance(start)
     stopping = first.stopping._replace(stopped=torch.tensor([True, False]))
-    second, _ = stepper.advance(first._replace(stopping=stopping), 1)
+    second, _ = stepper.advance(first._replace(stopping=stopping))
     for field in ("parameters", "optimizer"):
         before, after = flatten(getattr(first, field)), flatten(getattr(second, field))
         for name, tensor in after.items():
