@@ -111,6 +111,13 @@ class ActorCritic(Replicated):
             actor, value = actor[:, :rows], value[:, :rows]
         return ((actor, log_deviation) if self.deviations else actor), value
 
+    def flops(self, observation: Any) -> tuple[int, int]:
+        """Return the operations of a call, and those of its gradient; the observation needs none."""
+        rows = features(observation, self.space)[..., 0].numel()
+        products = [2 * rows * math.prod(shape) for shape in self.shapes[:-1:2]]  # one for each matrix of weights
+        first = products[:1] if len(self.widths) > 1 else products
+        return sum(products), 2 * sum(products) - sum(first)
+
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"replicas={self.replicas}, widths={self.widths}, shapes={self.shapes}"

@@ -84,7 +84,7 @@ class GraphRunner:
                 self.stepper.restore(self._state)
                 with counting(self.stepper.network) as count:
                     following, measures = self.stepper.advance(self._state)
-                self.flops = count.flops
+                self.flops = self.flops or count.flops
             self._require_same_shapes(following)
             self._ring = {
                 name: torch.zeros(self._capacity, *measured.shape, dtype=measured.dtype, device=measured.device)

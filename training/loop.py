@@ -38,7 +38,7 @@ class Training:
         best_step: The steps that had been done when the parameters were at their best, int64 [R].
         best_score: The validation metric then, float64 [R]; without validation the loss of the last row.
         stopped: Which replicas were stopped early, bool [R].
-        flops: Of one step of all replicas, counted by formula.
+        flops: Of one step of all replicas, the first, counted by formula.
     """
 
     network: Replicated
@@ -89,7 +89,8 @@ def fit(
         checkpoint: Where to keep the state, and how often.
         metrics: Takes a row every ``log_every`` steps, at every validation and at the last step: means over the steps
             since the row before, ``validation_...``, and where it is known ``flops``, a replica's floating-point
-            operations from the first step on. Rows of later steps that it already has are dropped.
+            operations from the first step on, as if all steps were like the first. Rows of later steps that it already
+            has are dropped.
         log_every: Steps between rows, at least 1.
         device: Where to train.
         mode: How steps are done. ``"eager"``: operation by operation, the default on a CPU. ``"graph"``: as replays of
@@ -120,20 +121,19 @@ def fit(
     settings |= {"validate": validate, "steps": steps, "log_every": log_every}
     settings |= {} if mode == "eager" else {"mode": mode}
     configuration = describe(settings) if checkpoint else {}
-    flops: Flops | None = None
     if checkpoint and (saved := load(checkpoint.folder)):
         tensors, manifest = saved
         require_same(manifest["configuration"], configuration, str(checkpoint.folder))
         position, history = from_tensors(tensors, state, manifest["step"], manifest["finished"])
         stepper.restore(position.state)
         if kept := manifest.get("flops"):
-            flops = Flops(kept["forward"], kept["backward"], tuple(kept["unknown"]))
+            runner.flops = Flops(kept["forward"], kept["backward"], tuple(kept["unknown"]))
     if metrics:
         metrics.truncate(position.step)
 
     def keep(folder: Path | str) -> None:
         manifest = {"step": position.step, "finished": position.finished, "torch": torch.__version__}
-        manifest["flops"] = asdict(flops) if flops else None
+        manifest["flops"] = asdict(runner.flops) if runner.flops else None
         save(folder, position.step, to_tensors(position, history), {**manifest, "configuration": configuration})
 
     network.train()
@@ -141,10 +141,9 @@ def fit(
         with interruptible(at_once=mode != "graph") as allow_interruption:
             while not position.finished:
                 after, judged = _next(runner, validate, position, steps)
-                flops = runner.flops
                 if judged or after.finished or after.step % log_every == 0:
                     row, stopped = read_row(after, judged)
-                    row |= _spent(flops, after.step, network.replicas)
+                    row |= _spent(runner.flops, after.step, network.replicas)
                     history.write(after.step, row)
                     if metrics:
                         metrics.write(after.step, row)
@@ -161,7 +160,7 @@ def fit(
             history.truncate(position.step)
             keep(checkpoint.folder)
         raise
-    return _training(stepper, position, history, flops)
+    return _training(runner, position, history)
 
 
 def _slots(network: Replicated) -> dict[str, nn.Parameter]:
@@ -228,9 +227,10 @@ def _next(
     return Position(state, step, [*position.window, measures], finished=step == steps), judged
 
 
-def _training(stepper: Stepper, position: Position, history: History, flops: Flops | None) -> Training:
+def _training(runner: Runner | GraphRunner, position: Position, history: History) -> Training:
     """Load the best parameters, and say what they are."""
-    flops = flops or Flops(0, 0, ("not counted",))  # of a finished training that an older version kept
+    stepper = runner.stepper
+    flops = runner.flops or Flops(0, 0, ("not counted",))  # of a finished training that an older version kept
     network, steps, stopping = stepper.network, position.step, position.state.stopping
     if stopping is None:
         last = torch.tensor(history.rows[-1]["loss"], dtype=torch.float64)

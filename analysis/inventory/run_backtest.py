@@ -86,7 +86,7 @@ def run_backtest(
     frontier = service_frontier(result)
     stage("writing the report")
     orders = next_orders(result)
-    provenance = {"source": history.source, "settings": asdict(settings), **recorder.finished()}
+    provenance = {"source": history.source, "settings": asdict(settings), **recorder.finished(), **_spent(result)}
     run.write_text(ORDERS, orders.to_csv(index=False))
     run.write_text(RESULTS, _table(result))
     summary = summarise(result)
@@ -118,6 +118,12 @@ def summarise(result: Backtest) -> dict[str, Any]:
             for row in result.rows
         ],
     }
+
+
+def _spent(result: Backtest) -> dict[str, float]:
+    """Return the floating-point operations of all networks' training, where they are known."""
+    rows = result.learned.history if result.learned else []
+    return {"training_flops": sum(rows[-1]["flops"])} if rows and "flops" in rows[-1] else {}
 
 
 def _finite(value: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import gymnasium as gym
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from sandtable.agents.actor_critic import ActorCritic
 from sandtable.agents.inventory.direct_backprop import OrderUpToNetwork
 from sandtable.benchmarks.inventory import replay_of
 from sandtable.simulators.inventory.replay import InventoryReplay
@@ -14,6 +16,7 @@ from sandtable.simulators.tasks.sparse_parity import SparseParity
 from sandtable.training import MLP, SGD, Checkpoints, JsonLines, Objective, Pathwise, Single, Supervised, fit
 from sandtable.training.flops import Flops, counting
 from sandtable.training.networks import Replicated
+from sandtable.training.objectives import Categorical
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,18 @@ def test_a_module_may_tell_its_own():
 
     network, objective = Own(), Mean((1, 32, 16))
     assert counted_in_training(network, objective).total == counted_by_torch(network, objective)
+
+
+def test_an_actor_critic_counts_what_torch_counts():
+    """The critic's head has one output: a product and a sum, which torch does not count."""
+    network = ActorCritic(2, gym.spaces.Box(-1, 1, (16,)), Categorical(32), hidden=(16, 16))
+    x = torch.ones(2, 48, 16)
+    with FlopCounterMode(display=False) as counter, counting(network) as count:
+        logits, value = network(x)
+        torch.autograd.grad(logits.sum() + value.sum(), [network.flat])
+    head = 2 * 2 * 48 * 16
+    assert count.flops.unknown == ()
+    assert count.flops.total - 3 * head == counter.get_total_flops()
 
 
 def test_rows_and_checkpoints_tell_what_was_spent(tmp_path):

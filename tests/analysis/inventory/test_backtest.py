@@ -278,6 +278,17 @@ def test_the_report_shows_what_was_learned(run):
     steps = [row["step"] for row in run.metrics() if "gradient_norm" in row]
     assert len(steps) > 5
     assert steps == sorted(steps)
+    spent = sum([row["flops"] for row in run.metrics() if "flops" in row][-1])
+    assert spent > 1e8
+    assert "<dt>training flops</dt>" in page
+
+
+def test_the_report_and_its_numbers_tell_what_service_costs(run):
+    assert "What service costs" in (run.folder / "report.html").read_text()
+    points = json.loads((run.folder / "results.json").read_text())["frontier"]
+    chosen = {point["policy"]: point["profit"] for point in points if point["chosen"]}
+    for row in json.loads((run.folder / "results.json").read_text())["policies"]:
+        assert row["policy"] in chosen or row["policy"] in ("order nothing", UNTRAINED)
 
 
 def test_other_assumptions_are_tried_where_the_file_does_not_tell(make_history, quick):
