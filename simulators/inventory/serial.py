@@ -88,16 +88,10 @@ class SerialInventory(DecisionProcess):
             raise ValueError("lead_times and holding must have one entry a stage, and at least one stage")
         if any(int(lead_time) != lead_time or lead_time < 1 for lead_time in lead_times):
             raise ValueError(f"lead times must be whole numbers of periods, at least 1, not {list(lead_times)}")
-        for name, value in (
-            ("holding", min(holding)),
-            ("shortage", shortage),
-            ("mean", mean),
-            ("deviation", deviation),
-        ):
+        amounts = [("shortage", shortage), ("mean", mean), ("deviation", deviation)]
+        for name, value in [*(("holding", cost) for cost in holding), *amounts]:
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and not negative, not {value}")
-        if not np.isfinite(max(holding)):
-            raise ValueError(f"holding must be finite, not {list(holding)}")
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1 period, not {horizon}")
         if dtype not in ("float32", "float64"):
