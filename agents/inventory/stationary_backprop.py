@@ -62,8 +62,9 @@ class StationaryLearned:
 class StationaryBackprop:
     """Settings of the training.
 
-    Whole units are learned with a straight-through gradient, so the world in which the network learns is the one in
-    which it orders.
+    Learn where orders are real numbers (``LostSales(..., whole_units=False)``) and order whole units afterwards. With
+    whole units, demand often equals what is there exactly; the gradient at such a tie is one-sided, and what is learned
+    from it is biased: some networks then end half a percent above the optimum, which they reach otherwise.
 
     Attributes:
         updates: Optimiser steps, at least 1.

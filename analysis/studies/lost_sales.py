@@ -155,8 +155,11 @@ def _within(seconds: float, rehearsal: int, learn: Callable[[int], Any]) -> Any:
 def _direct_backprop(config: LostSalesLearning, problem: "LostSalesProblem") -> Sequence[Any]:
     """Learn by backpropagation through the simulator."""
     from sandtable.agents.inventory.stationary_backprop import StationaryBackprop
+    from sandtable.simulators.inventory.lost_sales import LostSales
 
-    world = problem.world(60, "float32")
+    world = LostSales(
+        problem.lead_time, problem.demand, problem.mean, problem.holding, problem.shortage, whole_units=False, horizon=60
+    )
 
     def learn(updates: int) -> Sequence[Any]:
         return StationaryBackprop(updates=updates, seeds=config.seeds).learn(world, problem.mean).policies

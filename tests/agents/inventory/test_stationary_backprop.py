@@ -22,7 +22,7 @@ def mean_cost(policy, lead_time, shortage, rows=1000, periods=300, warm_up=50):
 def test_seconds_of_learning_cost_less_than_the_best_base_stock():
     """Lead time 2, shortage 4: the best base-stock level is 16, at 4.639 (Zipkin 2008)."""
     settings = StationaryBackprop(updates=150, seeds=2)
-    learned = settings.learn(LostSales(2, shortage=4.0, horizon=60), unit=5.0)
+    learned = settings.learn(LostSales(2, shortage=4.0, whole_units=False, horizon=60), unit=5.0)
     costs = [mean_cost(policy, 2, 4.0) for policy in learned.policies]
     base_stock = mean_cost(BaseStock(16.0), 2, 4.0)
     assert max(costs) < base_stock
@@ -33,7 +33,8 @@ def test_seconds_of_learning_cost_less_than_the_best_base_stock():
 @pytest.mark.parametrize(("lead_time", "shortage", "optimum"), [(1, 4.0, 4.0407), (2, 9.0, 6.0936), (4, 9.0, 6.8359)])
 def test_learned_orders_cost_within_half_a_percent_of_the_optimum(lead_time, shortage, optimum):
     """Optima of Zipkin (2008) by value iteration, with four decimals."""
-    learned = StationaryBackprop(seeds=2).learn(LostSales(lead_time, shortage=shortage, horizon=60), unit=5.0)
+    world = LostSales(lead_time, shortage=shortage, whole_units=False, horizon=60)
+    learned = StationaryBackprop(seeds=2).learn(world, unit=5.0)
     for policy in learned.policies:
         assert mean_cost(policy, lead_time, shortage, 4000, 600) < optimum * 1.005
 
