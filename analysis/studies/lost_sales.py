@@ -157,9 +157,8 @@ def _direct_backprop(config: LostSalesLearning, problem: "LostSalesProblem") -> 
     from sandtable.agents.inventory.stationary_backprop import StationaryBackprop
     from sandtable.simulators.inventory.lost_sales import LostSales
 
-    world = LostSales(
-        problem.lead_time, problem.demand, problem.mean, problem.holding, problem.shortage, whole_units=False, horizon=60
-    )
+    money = problem.holding, problem.shortage
+    world = LostSales(problem.lead_time, problem.demand, problem.mean, *money, whole_units=False, horizon=60)
 
     def learn(updates: int) -> Sequence[Any]:
         return StationaryBackprop(updates=updates, seeds=config.seeds).learn(world, problem.mean).policies
