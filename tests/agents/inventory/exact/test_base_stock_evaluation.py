@@ -42,7 +42,7 @@ def test_best_levels_and_caps_of_the_poisson_grid(shortage, lead_time):
 
 @pytest.mark.parametrize(("shortage", "cost"), [(4.0, 10.32), (19.0, 21.06)])
 def test_best_capped_base_stock_under_geometric_demand(shortage, cost):
-    """Two decimals of Xin (2021), Operations Research 69, for L = 2, as quoted in the references of invman."""
+    """Two decimals for L = 2, as quoted in the references of the repository invman."""
     capped = best_capped_base_stock(LostSalesProblem(2, "geometric", shortage=shortage))
     assert capped.cost == pytest.approx(cost, abs=0.01)
 

@@ -29,7 +29,8 @@ ZIPKIN = {  # optimal average cost for lead times 1 to 4
 def test_lost_sales_optimum_matches_zipkin(demand, shortage, lead_time):
     """Zipkin (2008), "Old and new methods for lost-sales inventory systems", Operations Research 56: mean 5, h = 1.
 
-    The table there has two decimals; the four here are of another relative value iteration, with wider bounds.
+    The table there has two decimals; the four here are of another relative value iteration, with wider bounds
+    (x <= 32 and q <= 14 for Poisson, x <= 150 and q <= 30 or more for geometric demand).
     """
     optimum = solve_lost_sales(LostSalesProblem(lead_time, demand, 5.0, 1.0, shortage))
     assert optimum.cost == pytest.approx(ZIPKIN[demand, shortage][lead_time - 1], abs=1e-3)

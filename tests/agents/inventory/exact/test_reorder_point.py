@@ -25,15 +25,15 @@ INSTANCES = {  # mean: s, S, cost
 
 
 @pytest.mark.parametrize("mean", INSTANCES)
-def test_instances_of_zheng_and_federgruen(mean):
-    """Zheng and Federgruen (1991), Operations Research 39: Poisson, K = 64, h = 1, p = 9; stockpyl agrees on seven."""
+def test_poisson_instances_of_zheng_and_federgruen(mean):
+    """K = 64, h = 1, p = 9, as in Zheng and Federgruen (1991); seven are those of stockpyl's ``s_s_discrete_exact``."""
     optimum = solve_reorder_point(ReorderPointProblem(64.0, 1.0, 9.0, "poisson", mean))
     assert (optimum.reorder_point, optimum.level) == INSTANCES[mean][:2]
     assert optimum.cost == pytest.approx(INSTANCES[mean][2], abs=5.1e-4)
 
 
-def test_textbook_instance():
-    """Snyder and Shen, Fundamentals of Supply Chain Theory, Example 4.7: K = 5, h = 1, p = 4, Poisson of mean 6."""
+def test_small_instance():
+    """K = 5, h = 1, p = 4, Poisson of mean 6: the example of stockpyl's ``s_s_discrete_exact``."""
     optimum = solve_reorder_point(ReorderPointProblem(5.0, 1.0, 4.0, "poisson", 6.0))
     assert (optimum.reorder_point, optimum.level) == (4, 10)
     assert optimum.cost == pytest.approx(8.03411, abs=5e-6)
