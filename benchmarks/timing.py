@@ -11,7 +11,11 @@ import numpy as np
 
 from sandtable.simulators.errors import InputError
 
-BENCHMARKS = {"inventory": "sandtable.benchmarks.inventory", "vector-env": "sandtable.benchmarks.vector_env"}
+BENCHMARKS = {
+    "gpu": "sandtable.benchmarks.gpu",
+    "inventory": "sandtable.benchmarks.inventory",
+    "vector-env": "sandtable.benchmarks.vector_env",
+}
 """Names of the benchmarks, and the modules whose ``benchmark(quick)`` runs them."""
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sandtable.agents.inventory.order_up_to import BaseStock
-from sandtable.benchmarks import hdpo
+from sandtable.benchmarks import gpu, hdpo
 from sandtable.benchmarks.inventory import LEAD_TIME, replay_of
 from sandtable.benchmarks.plain_lost_sales import PlainLostSales
 from sandtable.benchmarks.timing import BENCHMARKS, find_benchmarks, rates_in_turns
@@ -31,8 +32,23 @@ def test_every_benchmark_runs_and_gives_rows_of_one_shape(name):
 
 
 def test_an_unknown_benchmark_is_refused():
-    with pytest.raises(InputError, match="inventory, vector-env"):
+    with pytest.raises(InputError, match="there are gpu, inventory"):
         find_benchmarks("speed")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is measured")
+def test_without_a_gpu_what_is_asked_of_one_is_not_measured():
+    row = gpu.case("forward", 1e10, torch.device("cpu"))
+    assert row.startswith("forward (1e+10 asked of a GPU: not measured, there is none)")
+    with pytest.raises(ValueError, match="there is no CUDA device"):
+        gpu.backprop_rate(torch.device("cuda"), 8, quick=True)
+
+
+def test_bytes_of_learning_are_five_moves_of_each_activation():
+    assert gpu.bytes_of_learning([10, 64, 64]) == 5 * 4 * 138
+    rate, size = gpu.backprop_rate(torch.device("cpu"), 4, quick=True)
+    assert rate > 0
+    assert size > gpu.bytes_of_learning([47, 64, 64])
 
 
 def test_rates_are_units_a_second_of_work():
