@@ -1,5 +1,6 @@
 """The few array operations that simulators need beyond the array API standard, for numpy and torch alike."""
 
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +11,8 @@ Array = Any
 
 NUMPY = (np.ndarray, np.generic)
 """What counts as numpy's; a tuple, because ``torch.compile`` cannot follow a union of types."""
+
+_SMALL = 2**16  # bytes of a constant that is worth keeping on a device
 
 
 def namespace(array: Array) -> Any:
@@ -31,7 +34,24 @@ def like(reference: Array, values: Array, dtype: str | None = None) -> Array:
     converted = np.asarray(values, dtype=dtype)
     if xp is numpy:
         return converted
-    return xp.asarray(converted, device=device(reference))
+    where = device(reference)
+    if where.type != "cpu" and converted.nbytes <= _SMALL and not _is_compiling():
+        return _kept(converted.tobytes(), converted.dtype.str, converted.shape, str(where))
+    return xp.asarray(converted, device=where)
+
+
+def _is_compiling() -> bool:
+    import torch
+
+    return bool(torch.compiler.is_compiling())
+
+
+@lru_cache(maxsize=256)
+def _kept(contents: bytes, dtype: str, shape: tuple[int, ...], where: str) -> Array:
+    """Return a small constant on a device, copied once: a copy makes the host wait, and cannot be in a CUDA graph."""
+    import torch
+
+    return torch.asarray(np.frombuffer(contents, dtype).reshape(shape).copy(), device=where)
 
 
 def positive(values: Array) -> Array:

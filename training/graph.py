@@ -66,7 +66,8 @@ class GraphRunner:
         """
         if self._replay is None:
             self._replay = self._prepare(state)
-        self._adopt(state)
+        if state is not self._state:
+            self._adopt(state)
         self._replay()
         slot, self._step = self._step % self._capacity, self._step + 1
         return self._state, {name: ring[slot] for name, ring in self._ring.items()}

@@ -77,3 +77,17 @@ def test_straight_through_has_the_value_of_one_and_the_gradient_of_the_other():
 def test_straight_through_without_a_gradient_is_the_value_itself():
     exact = torch.ones(2)
     assert straight_through(exact, torch.zeros(2)) is exact
+
+
+def test_small_constants_are_moved_to_a_device_once():
+    """On torch's device without contents: what is kept is known by contents, type and shape."""
+    reference = torch.empty(0, device="meta")
+    one = like(reference, np.arange(3))
+    assert one is like(reference, np.arange(3))
+    assert (one.device.type, one.dtype, one.shape) == ("meta", torch.int64, (3,))
+    for other in (np.arange(3) + 1, np.arange(3.0), np.arange(3)[None]):
+        assert like(reference, other) is not one
+    large = np.zeros(2**14)
+    assert like(reference, large) is not like(reference, large)
+    here = torch.empty(0)
+    assert like(here, np.arange(3)) is not like(here, np.arange(3))

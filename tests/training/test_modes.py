@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sandtable.agents.inventory.direct_backprop import OrderUpToNetwork
 from sandtable.benchmarks.inventory import replay_of
@@ -30,6 +31,7 @@ from sandtable.training.checkpoint import flatten
 from sandtable.training.graph import GraphRunner, interruptible
 from sandtable.training.keys import replica_keys
 from sandtable.training.step import Runner, Stepper
+from sandtable.training.validation import start_stopping
 
 TASK = SparseParity(10, 2)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device on this machine")
@@ -139,6 +141,39 @@ def test_the_tensors_of_a_graph_stay_where_they_are():
     assert {name: slot.data_ptr() for name, slot in slots.items()} == {
         name: tensor.data_ptr() for name, tensor in state.parameters.items()
     }
+
+
+class ReadsBack(TorchDispatchMode):
+    """Keeps the names of operations for whose result the host would wait for a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim", "_unique2"):
+            self.seen.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("objective", [Supervised(TASK, 16), Collecting()])
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_cycle_reads_no_number_back(objective, validated):
+    network, keys = MLP(2, 10, [16], 1, key=0), replica_keys(0, 2)
+    threshold = torch.ones(2, dtype=torch.float64)
+    slots = dict(network.named_parameters())
+    stepper = Stepper(network, slots, objective, AdamW(0.1), cosine(9), threshold, keys, objective.loss)
+    runner = GraphRunner(stepper, 4, record=lambda cycle: cycle)
+    state = stepper.start(lambda parameters: start_stopping(parameters, 2, "cpu") if validated else None)
+    state, _ = runner.advance(state)  # makes the tensors that stay
+    with ReadsBack() as reads:
+        for _ in range(5):
+            state, _ = runner.advance(state)
+    assert reads.seen == []
+    with ReadsBack() as reads:
+        assert int(state.step) == 6
+    assert reads.seen == ["_local_scalar_dense"]
 
 
 def test_a_graph_is_interrupted_between_steps_and_resumes_to_the_same_bits(graph_without_capture, tmp_path):
