@@ -87,8 +87,7 @@ class ActorCritic(Replicated):
         blocks.append(torch.zeros(replicas, 1, self.deviations))
         self.shapes = [tuple(block.shape[1:]) for block in blocks]
         self.sizes = [size for block in blocks for size in (block[0].numel(), -block[0].numel() % _BLOCK)]
-        padded = [functional.pad(block.flatten(1), (0, -block[0].numel() % _BLOCK)) for block in blocks]
-        self.flat = nn.Parameter(torch.cat(padded, 1))
+        self.flat = nn.Parameter(self.joined(blocks))
 
     def blocks(self, flat: Tensor) -> list[Tensor]:
         """Return views of parameters [R, P] or of their gradient.
@@ -99,6 +98,15 @@ class ActorCritic(Replicated):
         """
         chunks = flat.split_with_sizes(self.sizes, 1)[::2]
         return [chunk.view(self.replicas, *shape) for chunk, shape in zip(chunks, self.shapes, strict=True)]
+
+    def joined(self, blocks: list[Tensor]) -> Tensor:
+        """Return what ``blocks`` takes apart: parameters, or a gradient, [R, P]; between the blocks there are zeros."""
+        pieces = []
+        for block, more in zip(blocks, self.sizes[1::2], strict=True):
+            pieces.append(block.reshape(self.replicas, -1))
+            if more:
+                pieces.append(block.new_zeros(self.replicas, more))
+        return torch.cat(pieces, 1)
 
     def forward(self, observation: Any) -> tuple[Any, Tensor]:
         """Return the distribution's parameters and the values, [R, B], of observations [R, B, ...]."""
@@ -149,26 +157,18 @@ class _Perceptrons(torch.autograd.Function):
         flat, *seen = ctx.saved_tensors
         *hidden, actor_weight, _, critic_weight, _, _ = ctx.layout.blocks(flat)
         replicas, rows = value.shape
-        gradient = torch.zeros_like(flat)
-        *layers, actor_w, actor_b, critic_w, critic_b, deviations = ctx.layout.blocks(gradient)
         pair = seen[-1].view(replicas, 2, rows, -1)
-        deviations.copy_(log_deviation)
-        back = torch.stack(
-            (
-                _head_gradient(pair[:, 0], actor, actor_weight, actor_w, actor_b),
-                _head_gradient(pair[:, 1], value[..., None], critic_weight, critic_w, critic_b),
-            ),
-            1,
-        ).flatten(0, 1)
+        value = value[..., None]
+        found = [log_deviation, value.sum(1), _weights(pair[:, 1], value), actor.sum(1), _weights(pair[:, 0], actor)]
+        if seen[1:] or ctx.needs_input_grad[0]:
+            back = torch.stack((_back(actor, actor_weight), _back(value, critic_weight)), 1).flatten(0, 1)
         for layer in range(len(seen) - 1, 0, -1):
-            weight, weight_gradient, bias_gradient = hidden[2 * layer - 2], layers[2 * layer - 2], layers[2 * layer - 1]
             back = torch.ops.aten.tanh_backward(back, seen[layer])
-            weight_gradient.copy_(torch.bmm(seen[layer - 1].mT, back).view_as(weight_gradient))
-            bias_gradient.copy_(back.sum(1, keepdim=True).view_as(bias_gradient))
+            found += [back.sum(1), torch.bmm(seen[layer - 1].mT, back)]
             if layer > 1 or ctx.needs_input_grad[0]:
-                back = torch.bmm(back, weight.flatten(0, 1).mT)
+                back = torch.bmm(back, hidden[2 * layer - 2].flatten(0, 1).mT)
         inputs = back.unflatten(0, (replicas, 2)).sum(1) if ctx.needs_input_grad[0] else None
-        return inputs, gradient, None
+        return inputs, ctx.layout.joined(found[::-1]), None
 
 
 def _tanh(x: Tensor) -> Tensor:
@@ -186,14 +186,14 @@ def _head(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias, h, weight)
 
 
-def _head_gradient(h: Tensor, back: Tensor, weight: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor:
-    """Write the gradients of an output layer's parameters, and return that of its input."""
-    bias_gradient.copy_(back.sum(1, keepdim=True))
-    if weight.shape[-1] == 1:
-        weight_gradient.copy_((h * back).sum(1)[..., None])
-        return back * weight.mT
-    weight_gradient.copy_(torch.bmm(h.mT, back))
-    return torch.bmm(back, weight.mT)
+def _weights(h: Tensor, back: Tensor) -> Tensor:
+    """Return the gradient of an output layer's weights, from its input and the gradient of its output."""
+    return (h * back).sum(1) if back.shape[-1] == 1 else torch.bmm(h.mT, back)
+
+
+def _back(back: Tensor, weight: Tensor) -> Tensor:
+    """Return the gradient of an output layer's input."""
+    return back * weight.mT if weight.shape[-1] == 1 else torch.bmm(back, weight.mT)
 
 
 def features(observation: Any, space: gym.Space[Any]) -> Tensor:

@@ -14,6 +14,8 @@ from sandtable.simulators.errors import InputError
 BENCHMARKS = {
     "gpu": "sandtable.benchmarks.gpu",
     "inventory": "sandtable.benchmarks.inventory",
+    "inventory-peers": "sandtable.benchmarks.inventory_peers",
+    "ppo": "sandtable.benchmarks.ppo",
     "vector-env": "sandtable.benchmarks.vector_env",
 }
 """Names of the benchmarks, and the modules whose ``benchmark(quick)`` runs them."""
@@ -32,7 +34,7 @@ class Timing:
         alternative_rate: Its rate; None where it could not be run.
         ratio: ours / alternative_rate.
         target: The least ratio that is asked for, if any.
-        limit: Rate at which the memory could move each array of the work once.
+        limit: Rate at which the memory could move each array of the work once, or the processor do its matrix products.
         fraction_of_limit: ours / limit.
     """
 

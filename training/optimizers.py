@@ -149,11 +149,14 @@ class AdamW:
         # rate * (first / (1 - product_1)) / (sqrt(second / (1 - product_2)) + eps), with the factors of [R] gathered
         root = (1 - product_2).sqrt()
         rate, eps = rate * root / (1 - product_1), state["eps"] * root
+        factors = torch.stack((beta_1, 1 - beta_1, beta_2, 1 - beta_2, shrink, rate, eps))
         moved, first, second = {}, {}, {}
         for name, parameter in parameters.items():
-            gradient, square = gradients[name], gradients[name].square()
-            first[name] = state["first"][name] * along(beta_1, parameter) + gradient * along(1 - beta_1, parameter)
-            second[name] = state["second"][name] * along(beta_2, parameter) + square * along(1 - beta_2, parameter)
-            direction = first[name] / (second[name].sqrt() + along(eps, parameter))
-            moved[name] = parameter * along(shrink, parameter) - direction * along(rate, parameter)
+            gradient = gradients[name]
+            # as ``along`` does with each
+            own = factors.to(parameter.dtype).reshape(len(factors), -1, *[1] * (parameter.ndim - 1))
+            keep_1, add_1, keep_2, add_2, keep, move, least = own.unbind()
+            first[name] = state["first"][name] * keep_1 + gradient * add_1
+            second[name] = state["second"][name] * keep_2 + gradient.square() * add_2
+            moved[name] = parameter * keep - first[name] / (second[name].sqrt() + least) * move
         return moved, {**state, "product_1": product_1, "product_2": product_2, "first": first, "second": second}

@@ -1,11 +1,13 @@
 """The benchmarks run, compare the same work, and tell what they measured. How fast it was is no test's business."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sandtable.agents.inventory.order_up_to import BaseStock
-from sandtable.benchmarks import gpu, hdpo
+from sandtable.benchmarks import gpu, hdpo, ppo
 from sandtable.benchmarks.inventory import LEAD_TIME, replay_of
 from sandtable.benchmarks.plain_lost_sales import PlainLostSales
 from sandtable.benchmarks.timing import BENCHMARKS, find_benchmarks, rates_in_turns
@@ -85,3 +87,24 @@ def test_the_peer_simulates_the_same_stock():
         step = replay.step(state, positive(level - inventory_position(state.stock))[..., None])
         state, cost = step.state, cost + (step.info["on_hand"] + 4 * step.info["lost"]).sum()
     assert hdpo.base_stock_rollouts(start, level).forward().item() == pytest.approx(cost, rel=1e-5)
+
+
+def test_operations_of_ppo_are_those_of_its_matrices():
+    settings = ppo.CASES[0]
+    hidden = 2 * 5 * 64 + 2 * 64 * 64
+    assert ppo.flops_per_step(settings, 5) == 2 * (hidden + 2 * 64) * (1 + 3 * settings.epochs)
+
+
+@pytest.mark.slow
+def test_ppo_learns_as_stable_baselines3_does():
+    pytest.importorskip("stable_baselines3", reason="needs the extra rl")
+    settings = replace(ppo.CASES[1], learning_rate=3e-3)  # ten times the default: a tenth of the steps
+    ours, theirs = ppo.learning_curves(settings, steps=120 * 64 * 128, seeds=4)
+    assert ours.shape == theirs.shape == (4, 120)
+    ends = []
+    for part in (slice(0, 3), slice(100, 120)):
+        means = np.stack([curve[:, part].mean(1) for curve in (ours, theirs)])
+        error = (means.var(1, ddof=1).sum() / 4) ** 0.5
+        assert abs(means[0].mean() - means[1].mean()) < 4 * error
+        ends.append(means.mean())
+    assert ends[1] > ends[0] + 10
