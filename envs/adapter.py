@@ -189,7 +189,7 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         if self._some_ended:  # under NEXT_STEP these rows start anew instead
             self._restart(self._ended, {})
         begun = self._state
-        if not bool(acted.any()):
+        if self._some_ended and not bool(acted.any()):
             self._ended, self._some_ended = acted, False
             reward, terminated, truncated = (xp.zeros_like(array) for array in (self._reward, acted, acted))
             return self._observation(), reward, terminated, truncated, {}

@@ -64,6 +64,17 @@ def _on_host(t: Array) -> bool:
     return t.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
+def _ends(reward: Array, t: Array, horizon: int) -> tuple[Array, Array]:
+    """Return which rows are terminated, none, and which truncated, those at the horizon: bool, the shape of reward."""
+    if isinstance(reward, np.ndarray):  # the same as below, at a third of its cost
+        last = np.zeros(reward.shape, np.bool_)
+        last |= t >= horizon
+        return np.zeros(reward.shape, np.bool_), last
+    xp = namespace(reward)
+    last = xp.zeros(reward.shape, dtype=xp.bool, device=reward.device) | (t >= horizon)
+    return xp.zeros_like(last), last
+
+
 def at(series: Array, t: Array, offset: Any = 0) -> Array:
     """Return the period ``t + offset`` of a series whose first axis is time (length one: constant).
 
@@ -72,10 +83,12 @@ def at(series: Array, t: Array, offset: Any = 0) -> Array:
         t: int64, [] for all rows, or [*batch].
         offset: An int gives [..., *batch]; consecutive int64 [k] give k periods, [k, ..., *batch].
     """
-    xp = namespace(series)
     several = not isinstance(offset, int)
+    if series.shape[0] == 1 and not several:
+        return series[0]
+    xp = namespace(series)
     if series.shape[0] == 1:
-        return xp.concat([series] * offset.shape[0], axis=0) if several else series[0]
+        return xp.concat([series] * offset.shape[0], axis=0)
     if t.ndim == 0:
         if _on_host(t):  # a view, no copy
             first = int(t) + (int(offset[0]) if several else offset)
@@ -161,18 +174,17 @@ class InventoryProcess(DecisionProcess):
         ``info`` holds the period's ``Flow``, and ``worth`` of what is left at the end of the horizon, which is part of
         the reward of the last step.
         """
-        xp = namespace(state.key)
         period = Period(*(at(series, state.t) for series in state.paths))
         stock, flow = advance(state.stock, action[..., 0], period, state.rules, self.economics)
         t = state.t + 1
-        last = xp.zeros(flow.reward.shape, dtype=xp.bool, device=state.key.device) | (t >= self.horizon)
+        terminated, last = _ends(flow.reward, t, self.horizon)
         info = flow._asdict()
         reward = flow.reward
         if self.economics.salvage or self.economics.pay_on == "ordered":
-            ended = xp.astype(t >= self.horizon, reward.dtype)
+            ended = namespace(state.key).astype(t >= self.horizon, reward.dtype)
             info["worth"] = ended * salvage(stock, period.cost, self.economics)
             reward = reward + info["worth"]
-        return Step(state._replace(t=t, stock=stock), reward, xp.zeros_like(last), last, info)
+        return Step(state._replace(t=t, stock=stock), reward, terminated, last, info)
 
     def tally(self, info: dict[str, Array]) -> dict[str, Array]:
         """Return the flows that ``summary`` needs."""

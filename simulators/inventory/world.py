@@ -14,6 +14,7 @@ the arrivals of arXiv 2310.17168, where an order of q placed in t brings ``q * s
 from typing import Literal, NamedTuple
 
 from sandtable.simulators.arrays import Array, namespace, positive
+from sandtable.simulators.inventory.kernels import period as compiled_period
 from sandtable.simulators.inventory.order_rules import OrderRules, place
 
 ORDER_OF_EVENTS = (__doc__ or "").split("\n", 2)[2].strip("\n")
@@ -123,6 +124,9 @@ def advance(stock: Stock, wanted: Array, period: Period, rules: OrderRules, econ
     # order
     ordered = place(wanted, rules)
     supplied = ordered if rules.supply_yield is None else ordered * rules.supply_yield
+    flows = compiled_period.move(stock, supplied, period, economics)
+    if flows is not None:
+        return _unpacked(flows, ordered, supplied, period.demand)
 
     # receive
     nothing = xp.zeros_like(stock.on_hand)
@@ -163,6 +167,28 @@ def advance(stock: Stock, wanted: Array, period: Period, rules: OrderRules, econ
         shortage_cost=shortage_cost,
         reward=revenue - purchases - holding_cost - shortage_cost,
     )
+
+
+def _unpacked(flows: Array, ordered: Array, supplied: Array, demand: Array) -> tuple[Stock, Flow]:
+    """Return the rows that ``kernels.period.move`` found under their names."""
+    received, sales, lost, on_hand, waiting, in_transit, revenue, purchases, holding, shortage, reward = flows[:11]
+    flow = Flow(
+        ordered,
+        supplied,
+        received,
+        demand,
+        sales,
+        lost,
+        on_hand,
+        waiting,
+        in_transit,
+        revenue,
+        purchases,
+        holding,
+        shortage,
+        reward,
+    )
+    return Stock(on_hand, flows[11:]), flow
 
 
 def _fraction(rate: float, money: Array) -> Array | float:
