@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from sandtable.simulators.arrays import Array, like, namespace, positive
+from sandtable.simulators.arrays import Array, at_most, namespace, positive
 from sandtable.simulators.decision_process import DecisionProcess, Step
 from sandtable.simulators.inventory.process import at
 from sandtable.simulators.random import fold_in, normal
@@ -155,7 +155,7 @@ class SerialInventory(DecisionProcess):
         stages = len(self.lead_times)
 
         # order and ship
-        wanted = xp.astype(xp.clip(action, 0.0, self.largest_order), state.on_hand.dtype)
+        wanted = xp.astype(positive(at_most(action, self.largest_order)), state.on_hand.dtype)
         stock = [state.on_hand[j] for j in range(stages)]
         sent = [xp.minimum(wanted[..., j], stock[j + 1]) for j in range(stages - 1)] + [wanted[..., stages - 1]]
         stock = [stock[0]] + [stock[j] - sent[j - 1] for j in range(1, stages)]
@@ -178,10 +178,10 @@ class SerialInventory(DecisionProcess):
         on_hand = xp.stack(stock)
 
         # pay
-        local = like(on_hand, np.asarray(self.holding, self.dtype))
         on_its_way = xp.sum(transit, axis=1)  # to each stage: charged to the stage upstream
-        charged = xp.concat([positive(on_hand[:1]), on_hand[1:] + on_its_way[:-1]], axis=0)
-        holding_cost = xp.sum(charged * xp.reshape(local, (-1,) + (1,) * waiting.ndim), axis=0)
+        holding_cost = self.holding[0] * positive(stock[0])
+        for j in range(1, stages):
+            holding_cost = holding_cost + self.holding[j] * (stock[j] + on_its_way[j - 1])
         shortage_cost = self.shortage * waiting
         reward = -holding_cost - shortage_cost
 

@@ -47,6 +47,8 @@ class DualSourcingProblem:
         checked_number("holding", self.holding, positive=True)
         checked_number("shortage", self.shortage, positive=True)
         self.world()
+        for name in ("regular_lead_time", "lowest_demand", "highest_demand"):
+            object.__setattr__(self, name, int(getattr(self, name)))
 
     def world(self, horizon: int = 100, dtype: str = "float64") -> DualSourcing:
         """Return the simulator of this problem."""

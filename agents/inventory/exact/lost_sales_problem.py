@@ -28,7 +28,7 @@ class LostSalesProblem:
     shortage: float = 4.0
 
     def __post_init__(self) -> None:
-        checked_lead_time("lead_time", self.lead_time)
+        object.__setattr__(self, "lead_time", checked_lead_time("lead_time", self.lead_time))
         checked_number("holding", self.holding, positive=True)
         checked_number("shortage", self.shortage)
         self.law()
@@ -38,7 +38,11 @@ class LostSalesProblem:
         return demand_law(self.demand, self.mean, periods)
 
     def world(self, horizon: int = 100, dtype: str = "float64") -> LostSales:
-        """Return the simulator of this problem."""
+        """Return the simulator of this problem.
+
+        It cuts orders above ten times the mean demand, which no optimal policy places unless the shortage cost is some
+        thousand times the holding cost.
+        """
         return LostSales(
             self.lead_time, self.demand, self.mean, self.holding, self.shortage, horizon=horizon, dtype=dtype
         )

@@ -44,7 +44,7 @@ class ReorderPointProblem:
         checked_number("fixed", self.fixed)
         checked_number("holding", self.holding, positive=True)
         checked_number("shortage", self.shortage, positive=True)  # at 0 it never pays to order, and no (s, S) is best
-        checked_lead_time("lead_time", self.lead_time)
+        object.__setattr__(self, "lead_time", checked_lead_time("lead_time", self.lead_time))
         demand_law(self.demand, self.mean)
 
     def world(self, horizon: int = 100, dtype: str = "float64") -> LostSales:

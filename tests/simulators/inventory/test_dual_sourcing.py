@@ -109,6 +109,16 @@ def test_the_gradient_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(total, orders.requires_grad_())
 
 
+def test_a_step_compiles_as_one_graph():
+    world = DualSourcing(2, horizon=4)
+    state = expected = world.reset(torch.arange(6))
+    compiled = torch.compile(world.step, fullgraph=True, backend="eager")
+    for _ in range(world.horizon):
+        step, state = world.step(expected, torch.full((6, 2), 3.0)), compiled(state, torch.full((6, 2), 3.0)).state
+        expected = step.state
+        assert_array_equal(state.stock.on_hand, expected.stock.on_hand)
+
+
 def test_orders_are_rounded_cut_and_never_negative():
     world = DualSourcing(1, dtype="float64")
     step = world.step(world.reset(make_key(np.arange(3))), np.asarray([[0.4, 2.6], [-3.0, 1e9], [1e9, -1.0]]))

@@ -127,6 +127,16 @@ def test_the_gradient_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(total, orders.requires_grad_())
 
 
+def test_a_step_compiles_as_one_graph():
+    world = SerialInventory((1, 2), (2.0, 1.0), horizon=4)
+    state = expected = world.reset(torch.arange(6))
+    compiled = torch.compile(world.step, fullgraph=True, backend="eager")
+    order = torch.full((6, 2), 6.0)
+    for _ in range(world.horizon):
+        expected, state = world.step(expected, order).state, compiled(state, order).state
+        assert_array_equal(state.on_hand, expected.on_hand)
+
+
 def test_the_card_tells_the_order_of_events():
     card = SerialInventory().card()
     assert card.index("observe   ") < card.index("ship      ") < card.index("receive   ") < card.index("pay       ")

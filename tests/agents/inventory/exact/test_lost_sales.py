@@ -6,6 +6,8 @@ from math import comb
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from sandtable.agents.inventory.exact.base_stock_evaluation import best_base_stock, best_capped_base_stock
@@ -97,6 +99,28 @@ def test_orders_fall_in_every_part_of_the_state_and_most_in_the_latest():
     for earlier, later in pairwise([np.zeros_like(here), *slopes, -np.ones_like(here)]):
         assert (earlier >= later).all()
         assert (earlier > later).any()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lead_time=st.integers(0, 2),
+    demand=st.sampled_from(["poisson", "geometric"]),
+    mean=st.floats(0.3, 6.0),
+    holding=st.floats(0.1, 5.0),
+    shortage=st.floats(0.0, 30.0),
+)
+def test_whatever_the_costs_the_optimum_is_least_and_scales_with_them(lead_time, demand, mean, holding, shortage):
+    problem = LostSalesProblem(lead_time, demand, mean, holding, shortage)
+    optimum = solve_lost_sales(problem)
+    capped, base = best_capped_base_stock(problem).cost, best_base_stock(problem).cost
+    assert optimum.converged
+    assert optimum.cost <= capped + 1e-6 <= base + 2e-6 <= shortage * mean + 3e-6
+    tripled = solve_lost_sales(LostSalesProblem(lead_time, demand, mean, 3 * holding, 3 * shortage))
+    assert tripled.cost == pytest.approx(3 * optimum.cost, abs=4e-6)
+
+
+def test_a_whole_lead_time_may_be_a_float():
+    assert solve_lost_sales(LostSalesProblem(2.0)).cost == solve_lost_sales(LostSalesProblem(2)).cost
 
 
 def test_lead_time_zero_is_a_newsvendor():
