@@ -1,6 +1,7 @@
-"""Product-steps a second of the inventory world, through the very ``step`` that a backtest calls."""
+"""Product-steps a second of the inventory world: through the very ``step`` that a backtest calls, and in kernels."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import torch
 from sandtable.benchmarks import hdpo
 from sandtable.benchmarks.timing import memory_bandwidth, rates_in_turns, timing
 from sandtable.simulators.arrays import Array, positive
+from sandtable.simulators.inventory.kernels.compilation import AVAILABLE
+from sandtable.simulators.inventory.kernels.rollout import OrderUpTo, rollout, rollout_drawn
+from sandtable.simulators.inventory.lost_sales import LostSales
+from sandtable.simulators.inventory.order_rules import OrderRules
 from sandtable.simulators.inventory.panel import assume
 from sandtable.simulators.inventory.process import InventoryState
 from sandtable.simulators.inventory.replay import InventoryReplay
@@ -23,6 +28,7 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
 
     A step takes shares, price and cost of the period and the supplier's rules, and gives all flows of ``world.Flow``.
     The alternative is the simulator of arXiv 2306.11246, which knows neither prices nor shares, where it is at hand.
+    Where numba is installed, the compiled rollouts follow: see ``kernel_rows`` and ``peer_rows``.
     """
     products = 500 if quick else 10_000
     replay = replay_of(products)
@@ -54,7 +60,53 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
         rates = rates_in_turns(ours, alternative or None, (work, work), quick)
         case = f"{name}; {products:,} products, L = {LEAD_TIME}, {PERIODS} periods"
         rows.append(timing("inventory", case, "product-steps/s", rates, hdpo.NAME, None, bound))
+    return rows + kernel_rows(quick) + peer_rows(quick) if AVAILABLE else rows
+
+
+def kernel_rows(quick: bool = False) -> list[dict[str, Any]]:
+    """Time the compiled base-stock policy with price, cost and lead time 4 on 100,000 products, without order rules.
+
+    Forward and with the gradient of the levels, without and with the key figures of each product. The limit is that of
+    memory which moves demand, price and cost of each product and period once.
+    """
+    products = 1_000 if quick else 100_000
+    replay = replay_of(500)
+    state = replay.reset(np.arange(products), product=np.arange(products) % 500)._replace(rules=OrderRules())
+    policy = OrderUpTo(state.context.mean * (LEAD_TIME + 2))
+    limit = memory_bandwidth(quick) / (3 * state.paths.demand.dtype.itemsize)
+    rows = []
+    for name, options in {
+        "kernel, forward (400 M asked)": {},
+        "kernel, forward with key figures": {"figures": True},
+        "kernel, forward and gradient (150 M asked)": {"gradient": True},
+        "kernel, forward and gradient with key figures": {"gradient": True, "figures": True},
+    }.items():
+        call = partial(rollout, replay, state, policy, **options)
+        rates = rates_in_turns(call, None, (float(products * PERIODS), 0.0), quick)
+        case = f"{name}; {products:,} products, L = {LEAD_TIME}, {PERIODS} periods"
+        rows.append(timing("inventory", case, "product-steps/s", rates, "none", None, limit))
     return rows
+
+
+def peer_rows(quick: bool = False) -> list[dict[str, Any]]:
+    """Time the kernel beside the peer on one lost-sales task: 4,096 products, 100 periods, the same demand and cost."""
+    products, horizon = (256, 20) if quick else (4_096, 100)
+    world = LostSales(LEAD_TIME, horizon=horizon, whole_units=False)
+    state = world.reset(np.arange(products))
+    level = np.full(products, 25.0, np.float32)
+    peer = hdpo.base_stock_rollouts(state, level)
+    work = float(products * horizon)
+    rows = []
+    for name, gradient, asked in (("forward", False, 50.0), ("forward and gradient", True, 20.0)):
+        call = partial(rollout, world, state, OrderUpTo(level), gradient=gradient)
+        theirs = peer and (peer.gradient if gradient else peer.forward)
+        rates = rates_in_turns(call, theirs or None, (work, work), quick)
+        case = f"kernel, lost sales, {name}; {products:,} products, L = {LEAD_TIME}, {horizon} periods"
+        rows.append(timing("inventory", case, "product-steps/s", rates, hdpo.NAME, asked))
+    drawn = partial(rollout_drawn, world, np.arange(products), OrderUpTo(level))
+    case = f"kernel, lost sales, demand drawn on the way; {products:,} products, L = {LEAD_TIME}, {horizon} periods"
+    rates = rates_in_turns(drawn, None, (work, 0.0), quick)
+    return [*rows, timing("inventory", case, "product-steps/s", rates, "none")]
 
 
 def replay_of(products: int) -> InventoryReplay:

@@ -14,7 +14,7 @@ from sandtable.simulators.inventory.world import Flow
 
 ID = "sandtable/LostSales-v0"
 assert ID in sandtable.ENVIRONMENTS  # importing the package registers it
-ASKED = {64: 2.0, 4096: 50.0}
+ASKED = {64: 4.0, 4096: 80.0}
 """Least ratio asked for, by number of sub-environments."""
 LEAD_TIME, HORIZON, CHUNK = 4, 100, 101  # a chunk is an episode and its reset
 

@@ -13,6 +13,7 @@ from sandtable.benchmarks.plain_lost_sales import PlainLostSales
 from sandtable.benchmarks.timing import BENCHMARKS, find_benchmarks, rates_in_turns
 from sandtable.simulators.arrays import positive
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.inventory.kernels.rollout import OrderUpTo, rollout
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.simulators.inventory.order_rules import OrderRules
 from sandtable.simulators.inventory.world import inventory_position
@@ -108,3 +109,16 @@ def test_ppo_learns_as_stable_baselines3_does():
         assert abs(means[0].mean() - means[1].mean()) < 4 * error
         ends.append(means.mean())
     assert ends[1] > ends[0] + 10
+
+
+def test_the_kernel_and_the_peer_play_the_same_lost_sales_task():
+    pytest.importorskip("numba")
+    if hdpo.folder() is None:
+        pytest.skip("the peer's sources are not there: SANDTABLE_PEERS names their folder")
+    world = LostSales(LEAD_TIME, horizon=40, whole_units=False)
+    state = world.reset(np.arange(200))
+    level = np.linspace(15.3, 30.7, 200).astype(np.float32)
+    peer = hdpo.base_stock_rollouts(state, level)
+    done = rollout(world, state, OrderUpTo(level), gradient=True)
+    assert peer.forward().item() == pytest.approx(-done.reward.sum(), rel=1e-5)
+    np.testing.assert_allclose(peer.gradient()[0].numpy(), -done.gradient.level, rtol=1e-4, atol=1e-3)
