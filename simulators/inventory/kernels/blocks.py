@@ -106,8 +106,9 @@ def order(rule: int, position: Any, levels: Any, constants: Any, wanted: Any, ma
         elif rule == REORDER_POINT:
             for i in range(n):
                 mask[i] = mask[i] if position[i] <= other[i] else np.uint8(0)
-    for i in range(n):
-        wanted[i] = wanted[i] if wanted[i] < largest else largest
+    if largest < np.inf:
+        for i in range(n):
+            wanted[i] = wanted[i] if wanted[i] < largest else largest
     if batch > zero:
         for i in range(n):
             wanted[i] = np.floor(wanted[i] / batch + half) * batch
@@ -129,18 +130,15 @@ def trade(
     holding, holding_rate = constants[HOLDING], constants[HOLDING_RATE]
     shortage, shortage_rate = constants[SHORTAGE], constants[SHORTAGE_RATE]
     n = len(on_hand)
-    for i in range(n):  # short loops, because compilers make vectors of those over few arrays
-        on_hand[i] += received[i]
+    for i in range(n):  # two loops, because compilers make vectors of those over few arrays
+        available = on_hand[i] + received[i]
+        sold = demand[i] if demand[i] < available else available
+        sales[i] = sold
+        on_hand[i] = available - sold
     for i in range(n):
-        sales[i] = demand[i] if demand[i] < on_hand[i] else on_hand[i]
-    for i in range(n):
-        on_hand[i] -= sales[i]
-    for i in range(n):
-        reward[i] = price[i] * sales[i] - cost[i] * bought[i]
-    for i in range(n):
-        reward[i] -= on_hand[i] * (holding + holding_rate * cost[i])
-    for i in range(n):
-        reward[i] -= (demand[i] - sales[i]) * (shortage + shortage_rate * price[i])
+        money = price[i] * sales[i] - cost[i] * bought[i]
+        money = money - on_hand[i] * (holding + holding_rate * cost[i])
+        reward[i] = money - (demand[i] - sales[i]) * (shortage + shortage_rate * price[i])
 
 
 @compiled
@@ -151,15 +149,12 @@ def count(on_hand: Any, demand: Any, sales: Any, reward: Any, figures: Any) -> N
     n = len(on_hand)
     for i in range(n):
         wanted[i] += demand[i]
-    for i in range(n):
         sold[i] += sales[i]
     for i in range(n):
         lost[i] += demand[i] - sales[i]
-    for i in range(n):
         out[i] += one if demand[i] - sales[i] > zero else zero
     for i in range(n):
         stock[i] += on_hand[i]
-    for i in range(n):
         cash[i] += reward[i]
 
 
@@ -212,7 +207,7 @@ def play(
     rows = np.empty((5, block), reward.dtype)
     words = np.empty(block, np.uint64)
     masks = np.empty((horizon if with_gradient else 1, block), np.uint8)
-    scratch = np.empty((lead_time + 4 if with_gradient else 0, block), reward.dtype)
+    scratch = np.empty((lead_time + 3 if with_gradient else 0, block), reward.dtype)
     for low in range(0, products, block):
         high = min(low + block, products)
         n = high - low
@@ -225,16 +220,25 @@ def play(
             p, c = price[t if len(price) > 1 else 0, low:high], cost[t if len(cost) > 1 else 0, low:high]
             mask = masks[t if with_gradient else 0, :n]
             if lead_time:
-                for lag in range(lead_time):
-                    due = pipeline[(t + lag) % lead_time, low:high]
-                    if lag == 0:
-                        for i in range(n):
-                            position[i] = due[i]
-                    else:
+                due = pipeline[t % lead_time, low:high]
+                if lead_time == 1:
+                    for i in range(n):
+                        position[i] = stock[i] + due[i]
+                else:
+                    after = pipeline[(t + 1) % lead_time, low:high]
+                    for i in range(n):
+                        position[i] = due[i] + after[i]
+                    for lag in range(2, lead_time - 1):
+                        due = pipeline[(t + lag) % lead_time, low:high]
                         for i in range(n):
                             position[i] += due[i]
-                for i in range(n):
-                    position[i] = stock[i] + position[i]
+                    if lead_time > 2:
+                        due = pipeline[(t + lead_time - 1) % lead_time, low:high]
+                        for i in range(n):
+                            position[i] = stock[i] + (position[i] + due[i])
+                    else:
+                        for i in range(n):
+                            position[i] = stock[i] + position[i]
             else:
                 for i in range(n):
                     position[i] = stock[i]
@@ -301,7 +305,7 @@ def backward(
         lead_time: L.
         capped: Whether there is a cap.
         pay_on_order: Whether units are paid when ordered.
-        scratch: [L + 4, B], overwritten: adjoints of what is received in L + 1 periods, of stock, position, order.
+        scratch: [L + 3, B], overwritten: adjoints of what is received in L + 1 periods, of stock, of position.
         gradient: Written.
     """
     horizon, n = masks.shape
@@ -309,7 +313,6 @@ def backward(
     holding, holding_rate = constants[HOLDING], constants[HOLDING_RATE]
     shortage, shortage_rate = constants[SHORTAGE], constants[SHORTAGE_RATE]
     ring, stock, position = scratch[: lead_time + 1], scratch[lead_time + 1], scratch[lead_time + 2]
-    ordered = scratch[lead_time + 3]
     on_receipt, on_order = (zero, one) if pay_on_order else (one, zero)
     last = discounts[horizon - 1]
     final = cost[len(cost) - 1]
@@ -324,21 +327,17 @@ def backward(
         arriving, placed = ring[t % (lead_time + 1)], ring[(t + lead_time) % (lead_time + 1)]
         level, cap = gradient[0], gradient[1]
         for i in range(n):
-            stock[i] -= g * (holding + holding_rate * c[i])
-        for i in range(n):
+            left = stock[i] - g * (holding + holding_rate * c[i])
             sales = g * (p[i] + shortage + shortage_rate * p[i]) - position[i]
-            even = half * (sales + stock[i]) if mask[i] & EVEN else stock[i]
+            even = half * (sales + left) if mask[i] & EVEN else left
             stock[i] = sales if mask[i] & SOLD_OUT else even
         for i in range(n):
             arriving[i] = stock[i] - g * c[i] * on_receipt
-        for i in range(n):
-            ordered[i] = position[i] + placed[i] - g * c[i] * on_order
         if capped:
             for i in range(n):
-                cap[i] += ordered[i] if mask[i] & CAPPED else zero
+                cap[i] += position[i] + placed[i] - g * c[i] * on_order if mask[i] & CAPPED else zero
         for i in range(n):
-            ordered[i] = ordered[i] if mask[i] & FOLLOWED else zero
-        for i in range(n):
-            level[i] += ordered[i]
-        for i in range(n):
-            position[i] -= ordered[i]
+            ordered = position[i] + placed[i] - g * c[i] * on_order
+            followed = ordered if mask[i] & FOLLOWED else zero
+            level[i] += followed
+            position[i] -= followed
