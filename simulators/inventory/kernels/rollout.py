@@ -16,7 +16,7 @@ from sandtable.simulators.inventory.process import InventoryProcess, InventorySt
 from sandtable.simulators.inventory.world import Stock
 from sandtable.simulators.random import fold_in, guide_table
 
-BLOCK = 512
+BLOCK = 1024
 """Products at a time: their rows of some fifty periods fit in a core's own cache."""
 FIGURES = ("demand", "sales", "lost", "stock_outs", "stock", "cash")
 """Sums over the horizon, as ``InventoryProcess.tally`` names them."""

@@ -19,7 +19,7 @@ from sandtable.simulators.inventory.world import Economics, fixed_lead_time
 pytest.importorskip("numba")
 from sandtable.simulators.inventory.kernels.differentiable import total_reward
 
-PRODUCTS, PERIODS = 700, 30  # more than one block
+PRODUCTS, PERIODS = 1100, 30  # more than one block
 RICH = Economics(holding_rate=0.01, holding=0.02, shortage=0.3, shortage_rate=0.1, salvage=0.4)
 MONEY = {
     "plain": Economics(holding=0.1),
@@ -83,7 +83,7 @@ def test_rollouts_of_a_replay_have_the_bits_of_the_array_program(panel, rule, dt
 @pytest.mark.parametrize("demand", ["poisson", "geometric"])
 def test_rollouts_that_draw_their_demand_have_the_bits_of_the_array_program(rule, lead_time, demand):
     world = LostSales(lead_time, demand, horizon=40)
-    key = np.arange(-300, 500) * 2**40 + 7
+    key = np.arange(-300, 900) * 2**40 + 7
     compiled, policy = {
         "base-stock": (OrderUpTo(25.0), BaseStock(25.0)),
         "capped": (OrderUpTo(25.0, cap=6.4), CappedBaseStock(25.0, 6.4)),
@@ -247,3 +247,24 @@ except ImportError as error:
     reward = world.step(world.reset(np.arange(3)), np.full((3, 1), 5, np.float32)).reward
     assert done.stdout.splitlines()[0] == str(reward)
     assert "pip install 'sandtable[fast]'" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_products_over_two_years_take_under_four_gigabytes_with_gradients():
+    code = """
+import resource, numpy as np, torch
+from sandtable.benchmarks.inventory import replay_of
+from sandtable.simulators.inventory.kernels.differentiable import total_reward
+from sandtable.simulators.inventory.kernels.rollout import OrderUpTo
+from sandtable.simulators.inventory.order_rules import OrderRules
+from sandtable.simulators.inventory.replay import InventoryReplay
+world = InventoryReplay(replay_of(500).panel, 104, starts=(0, 0))
+product = np.arange(100_000)
+state = world.reset(product, product=product % 500)._replace(rules=OrderRules())
+level = torch.tensor(state.context.mean * 6, requires_grad=True)
+total_reward(world, state, OrderUpTo(level)).sum().backward()
+assert level.grad.abs().sum() > 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4e6  # kB
