@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sandtable.agents.inventory.direct_backprop import OrderUpToNetwork
 from sandtable.benchmarks import hdpo
 from sandtable.benchmarks.timing import memory_bandwidth, rates_in_turns, timing
 from sandtable.simulators.arrays import Array, positive
@@ -19,6 +20,7 @@ from sandtable.simulators.inventory.process import InventoryState
 from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.inventory.synthetic_sales import synthetic_sales
 from sandtable.simulators.inventory.world import Flow, fixed_lead_time, inventory_position
+from sandtable.training.objectives import Pathwise
 
 LEAD_TIME, PERIODS = 4, 52
 
@@ -60,7 +62,24 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
         rates = rates_in_turns(ours, alternative or None, (work, work), quick)
         case = f"{name}; {products:,} products, L = {LEAD_TIME}, {PERIODS} periods"
         rows.append(timing("inventory", case, "product-steps/s", rates, hdpo.NAME, None, bound))
+    rows.append(learning_row(quick))
     return rows + kernel_rows(quick) + peer_rows(quick) if AVAILABLE else rows
+
+
+def learning_row(quick: bool = False) -> dict[str, Any]:
+    """Time an update's gradient of DirectBackprop's network, 32-32-32 ReLU, resets of the episodes included."""
+    batch = 64 if quick else 2_048
+    objective = Pathwise(replay_of(500), batch)
+    network = OrderUpToNetwork(1, 16, (32, 32, 32), 0)
+    key = torch.zeros(1, dtype=torch.int64)
+
+    def gradient() -> Any:
+        loss, _, _ = objective.loss(network, key, None, 0)
+        return torch.autograd.grad(loss.sum(), list(network.parameters()))
+
+    rates = rates_in_turns(gradient, None, (float(batch * PERIODS), 0.0), quick)
+    case = f"DirectBackprop 32-32-32, forward and backward (1 M asked); {batch:,} episodes, {PERIODS} periods"
+    return timing("inventory", case, "product-steps/s", rates, "none")
 
 
 def kernel_rows(quick: bool = False) -> list[dict[str, Any]]:

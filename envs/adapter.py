@@ -4,6 +4,7 @@ Sub-environment i of a vector environment reset with ``seed=s`` has the key of s
 So it sees the same rows as an environment reset with ``seed=s + i``, and as the process reset with that key.
 """
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -322,7 +323,13 @@ def _equal(some: Array, others: Array) -> bool:
 
 def _masked(info: dict[str, Array], rows: Array) -> dict[str, Any]:
     """Return the entries of ``info``, each with Gymnasium's mask ``_name`` of the rows to which it belongs."""
-    return {**info, **{f"_{name}": rows for name in info}}
+    return {**info, **dict.fromkeys(_mask_names(tuple(info)), rows)}
+
+
+@lru_cache(maxsize=64)
+def _mask_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the masks of entries of ``info``."""
+    return tuple(f"_{name}" for name in names)
 
 
 def _checked_action(action: Array, shape: tuple[int, ...], space: gym.Space[Any]) -> Array:
