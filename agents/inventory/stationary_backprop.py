@@ -18,10 +18,12 @@ from sandtable.training.schedules import cosine
 
 
 class StockNetwork(Replicated):
-    """From units on hand and due to units to order, ``unit * positive(1 + MLP(stock / unit - 1))``.
+    """From units on hand and due to units to order, ``unit * positive(1 + MLP(asinh(stock / unit)))``.
 
     ``positive(u)`` is ``(u + sqrt(u^2 + 0.01)) / 2``, a smooth maximum of u and 0: where ReLU is flat, a network that
-    orders too little could not learn to order more. It starts by ordering about one ``unit``.
+    orders too little could not learn to order more. It starts by ordering about one ``unit``. The inverse hyperbolic
+    sine keeps inputs of order one where a network that orders too much has piled up hundreds of units: with the stock
+    itself, now and then a network lost its hidden units to such a start.
 
     Args:
         replicas: R.
@@ -40,7 +42,7 @@ class StockNetwork(Replicated):
 
     def forward(self, stock: Tensor) -> Tensor:
         """Return units to order, [R, B, 1], of stock [R, B, inputs]."""
-        u = 1.0 + self.order(stock / self.unit - 1.0)
+        u = 1.0 + self.order(torch.asinh(stock / self.unit))
         orders: Tensor = self.unit * 0.5 * (u + torch.sqrt(u * u + 0.01))
         return orders
 
