@@ -74,7 +74,7 @@ def fixed_policy_rate(device: torch.device, products: int, quick: bool) -> tuple
 def backprop_rate(device: torch.device, batch: int, quick: bool) -> tuple[float, float]:
     """Return product-steps a second of training DirectBackprop's network, and the bytes of one.
 
-    Training runs in the loop's own mode of the device.
+    On a GPU training runs in the mode ``graph``.
     """
     agent = DirectBackprop(batch=batch)
     panel = replay_of(500).panel
@@ -89,6 +89,7 @@ def backprop_rate(device: torch.device, batch: int, quick: bool) -> tuple[float,
         fit(
             network, Pathwise(world, agent.batch), key=0, steps=steps, optimizer=AdamW(agent.learning_rate),
             clip=agent.clip, log_every=every, device=device, progress=progress,
+            mode="graph" if device.type == "cuda" else "eager",
         )  # fmt: skip
 
     return _rate_of_training(train, float(agent.seeds * agent.batch * agent.horizon), device, quick), size

@@ -68,7 +68,7 @@ def fit(
     metrics: MetricsSink | None = None,
     log_every: int = 100,
     device: torch.device | str = "cpu",
-    mode: str | None = None,
+    mode: str = "eager",
     backend: str = "inductor",
     progress: Progress | None = None,
 ) -> Training:
@@ -93,9 +93,10 @@ def fit(
             has are dropped.
         log_every: Steps between rows, at least 1.
         device: Where to train.
-        mode: How steps are done. ``"eager"``: operation by operation, the default on a CPU. ``"graph"``: as replays of
-            one CUDA graph, the default on a CUDA device. ``"compile"``: the loss and its gradient by ``torch.compile``,
-            after a first step that is eager; the same but for rounding. Compiling takes 10 to 100 seconds.
+        mode: How steps are done. ``"eager"``: operation by operation. ``"graph"``: as replays of one CUDA graph; it
+            has not run on a GPU yet and is therefore no default. ``"compile"``: the loss and its gradient by
+            ``torch.compile``, after a first step that is eager; the same but for rounding. Compiling takes 10 to 100
+            seconds.
         backend: That of ``torch.compile``.
         progress: Called after each row with the step, ``steps`` and the row.
 
@@ -178,15 +179,14 @@ def _slots(network: Replicated) -> dict[str, nn.Parameter]:
     return slots
 
 
-def _mode(mode: str | None, device: torch.device) -> str:
-    """Return the mode, or the device's own.
+def _mode(mode: str, device: torch.device) -> str:
+    """Return the mode, if the device has it.
 
     Raises:
         ValueError: There is no such mode, or no device for it.
     """
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {str(device)!r}: there is no CUDA device on this machine; use device='cpu'")
-    mode = mode or ("graph" if device.type == "cuda" else "eager")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     if mode == "graph" and device.type != "cuda":
