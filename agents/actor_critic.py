@@ -108,16 +108,42 @@ class ActorCritic(Replicated):
                 pieces.append(block.new_zeros(self.replicas, more))
         return torch.cat(pieces, 1)
 
-    def forward(self, observation: Any) -> tuple[Any, Tensor]:
-        """Return the distribution's parameters and the values, [R, B], of observations [R, B, ...]."""
+    def forward(self, observation: Any, kept: list[Any] | None = None) -> tuple[Any, Tensor]:
+        """Return the distribution's parameters and the values, [R, B], of observations [R, B, ...].
+
+        Args:
+            observation: Of the replicas' rows.
+            kept: Takes what ``pullback`` needs; the outputs are then cut from the graph.
+        """
         x = features(observation, self.space)
         rows = x.shape[1]
         more = -rows % _BLOCK
         x = functional.pad(x, (0, 0, 0, more)) if more else x
-        actor, value, log_deviation = _Perceptrons.apply(x, self.flat, self)
+        if kept is None:
+            actor, value, log_deviation = _Perceptrons.apply(x, self.flat, self)
+        else:
+            blocks = self.blocks(self.flat.detach())
+            actor, value, log_deviation, seen = _outputs(x.detach(), blocks)
+            kept += [blocks, seen]
         if more:
             actor, value = actor[:, :rows], value[:, :rows]
         return ((actor, log_deviation) if self.deviations else actor), value
+
+    def pullback(self, kept: list[Any], parameters: Any, value: Tensor) -> dict[str, Tensor]:
+        """Return the gradient of the parameters by name, of the gradients in what ``forward`` returned.
+
+        Args:
+            kept: As ``forward`` filled it.
+            parameters: Of the distribution's parameters, with their shapes.
+            value: Of the values, [R, B].
+        """
+        blocks, seen = kept
+        actor, log_deviation = parameters if self.deviations else (parameters, blocks[-1])  # the latter of no element
+        more = seen[0].shape[1] - value.shape[1]
+        if more:
+            actor, value = functional.pad(actor, (0, 0, 0, more)), functional.pad(value, (0, more))
+        found, _ = _gradients(blocks, seen, actor, value, log_deviation, False)
+        return {"flat": self.joined(found)}
 
     def flops(self, observation: Any) -> tuple[int, int]:
         """Return the operations of a call, and those of its gradient; the observation needs none."""
@@ -137,38 +163,51 @@ class _Perceptrons(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, flat: Tensor, layout: ActorCritic) -> tuple[Tensor, Tensor, Tensor]:
         """Return the actor's output [R, B, k], the value [R, B] and the logs of deviations, of x [R, B, n]."""
-        *hidden, actor_weight, actor_bias, critic_weight, critic_bias, log_deviation = layout.blocks(flat)
-        replicas, rows, _ = x.shape
-        h = torch.stack((x, x), 1).flatten(0, 1)  # [2 R, B, n]: an actor and a critic of each replica
-        seen = [h]
-        for weight, bias in zip(hidden[::2], hidden[1::2], strict=True):
-            h = _tanh(torch.baddbmm(bias.flatten(0, 1), h, weight.flatten(0, 1)))
-            seen.append(h)
-        pair = h.view(replicas, 2, rows, -1)
+        actor, value, log_deviation, seen = _outputs(x, layout.blocks(flat))
         ctx.layout = layout
         ctx.save_for_backward(flat, *seen)
-        actor = _head(pair[:, 0], actor_weight, actor_bias)
-        return actor, _head(pair[:, 1], critic_weight, critic_bias)[..., 0], log_deviation.clone()
+        return actor, value, log_deviation.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, actor: Tensor, value: Tensor, log_deviation: Tensor) -> tuple[Tensor | None, Tensor, None]:
         """Return the gradients in x and in the flat parameters, of those in the outputs."""
         flat, *seen = ctx.saved_tensors
-        *hidden, actor_weight, _, critic_weight, _, _ = ctx.layout.blocks(flat)
-        replicas, rows = value.shape
-        pair = seen[-1].view(replicas, 2, rows, -1)
-        value = value[..., None]
-        found = [log_deviation, value.sum(1), _weights(pair[:, 1], value), actor.sum(1), _weights(pair[:, 0], actor)]
-        if seen[1:] or ctx.needs_input_grad[0]:
-            back = torch.stack((_back(actor, actor_weight), _back(value, critic_weight)), 1).flatten(0, 1)
-        for layer in range(len(seen) - 1, 0, -1):
-            back = torch.ops.aten.tanh_backward(back, seen[layer])
-            found += [back.sum(1), torch.bmm(seen[layer - 1].mT, back)]
-            if layer > 1 or ctx.needs_input_grad[0]:
-                back = torch.bmm(back, hidden[2 * layer - 2].flatten(0, 1).mT)
-        inputs = back.unflatten(0, (replicas, 2)).sum(1) if ctx.needs_input_grad[0] else None
-        return inputs, ctx.layout.joined(found[::-1]), None
+        found, inputs = _gradients(ctx.layout.blocks(flat), seen, actor, value, log_deviation, ctx.needs_input_grad[0])
+        return inputs, ctx.layout.joined(found), None
+
+
+def _outputs(x: Tensor, blocks: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """Return the actor's output [R, B, k], the value [R, B], the logs of deviations, and each layer's input."""
+    *hidden, actor_weight, actor_bias, critic_weight, critic_bias, log_deviation = blocks
+    replicas, rows, _ = x.shape
+    h = torch.stack((x, x), 1).flatten(0, 1)  # [2 R, B, n]: an actor and a critic of each replica
+    seen = [h]
+    for weight, bias in zip(hidden[::2], hidden[1::2], strict=True):
+        h = _tanh(torch.baddbmm(bias.flatten(0, 1), h, weight.flatten(0, 1)))
+        seen.append(h)
+    pair = h.view(replicas, 2, rows, -1)
+    actor = _head(pair[:, 0], actor_weight, actor_bias)
+    return actor, _head(pair[:, 1], critic_weight, critic_bias)[..., 0], log_deviation, seen
+
+
+def _gradients(
+    blocks: list[Tensor], seen: list[Tensor], actor: Tensor, value: Tensor, log_deviation: Tensor, of_inputs: bool
+) -> tuple[list[Tensor], Tensor | None]:
+    """Return the gradients of the blocks, and that of x if asked, of the gradients in the outputs."""
+    *hidden, actor_weight, _, critic_weight, _, _ = blocks
+    replicas, rows = value.shape
+    pair = seen[-1].view(replicas, 2, rows, -1)
+    value = value[..., None]
+    found = [log_deviation, value.sum(1), _weights(pair[:, 1], value), actor.sum(1), _weights(pair[:, 0], actor)]
+    if seen[1:] or of_inputs:
+        back = torch.stack((_back(actor, actor_weight), _back(value, critic_weight)), 1).flatten(0, 1)
+    for layer in range(len(seen) - 1, 0, -1):
+        torch.ops.aten.tanh_backward(back, seen[layer], grad_input=back)  # in place: nothing else sees it
+        found += [back.sum(1), torch.bmm(seen[layer - 1].mT, back)]
+        if layer > 1 or of_inputs:
+            back = torch.bmm(back, hidden[2 * layer - 2].flatten(0, 1).mT)
+    return found[::-1], back.unflatten(0, (replicas, 2)).sum(1) if of_inputs else None
 
 
 def _tanh(x: Tensor) -> Tensor:

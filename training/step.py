@@ -93,7 +93,7 @@ class Stepper:
         """
         key = fold_in(self.keys, state.step)
         with torch.no_grad():
-            carry = self.objective.collect(self.network, key, state.carry)
+            carry = _detached(self.objective.collect(self.network, key, state.carry))
         multiplier = self.schedule(state.step)
         parameters, optimizer, measures = state.parameters, state.optimizer, []
         for update in range(self.objective.updates):
@@ -112,13 +112,18 @@ class Stepper:
 
     def _gradients(self, key: Tensor, carry: Carry, update: int) -> tuple[Tensors, Metrics, Carry]:
         """Return gradients, measures and carry of one update."""
-        loss, metrics, carry = self.compute(self.network, key, carry, update)
+        eager = self.compute == self.objective.loss
+        by_hand = self.objective.gradient(self.network, key, carry, update) if eager else None
+        if by_hand is not None:
+            gradients, loss, metrics, carry = by_hand
+            return {name: gradients[name] for name in self.slots}, {"loss": loss, **metrics}, carry
+        loss, metrics, following = self.compute(self.network, key, carry, update)
         if loss.shape != self.keys.shape:
             raise ValueError(f"the objective's loss must have the shape {tuple(self.keys.shape)}, not {loss.shape}")
         # summed over replicas, which share no parameter: the gradient of each is its own
         found = torch.autograd.grad(loss.sum(), list(self.slots.values()), allow_unused=True, materialize_grads=True)
         measures = {name: values.detach() for name, values in {"loss": loss, **metrics}.items()}
-        carry = tree_map(lambda tensor: tensor.detach(), carry)
+        carry = carry if following is carry else _detached(following)
         return dict(zip(self.slots, found, strict=True)), measures, carry
 
     def _buffers(self) -> Tensors:
@@ -146,6 +151,11 @@ class Runner:
             advanced = self.stepper.advance(state)
         self.flops = count.flops
         return advanced
+
+
+def _detached(carry: Carry) -> Carry:
+    """Cut a carry from the graph."""
+    return tree_map(lambda tensor: tensor.detach(), carry)
 
 
 def _freeze(stopped: Tensor, old: Any, new: Any) -> Any:

@@ -1,5 +1,7 @@
 """PPO solves what it should, to the same bits every time."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ import torch
 from sandtable.agents.actor_critic import ActorCritic, features, orthogonal
 from sandtable.agents.ppo import PPO
 from sandtable.simulators.inventory.lost_sales import LostSales
-from sandtable.training import Categorical, Gaussian, replica_keys
+from sandtable.training import Categorical, Gaussian, ImportanceWeighted, Rollouts, replica_keys
+from sandtable.training.objectives.importance_weighted import Collected, Samples
 
 QUICK = {"environments": 8, "periods": 16, "batch": 64, "epochs": 4, "learning_rate": 3e-3, "hidden": (16,)}
 
@@ -173,3 +176,36 @@ def test_gradient_by_hand_is_that_of_automatic_differentiation(hidden, policy):
     torch.testing.assert_close(found, exact)
     torch.testing.assert_close(found_x, exact_x)
     assert exact.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("weighting", ["clipped", "plain", "self-normalised"])
+@pytest.mark.parametrize("policy", [Categorical(3), Gaussian((0.0,), (1.0,)), Gaussian((0.0, 0.0), (1.0, 2.0), True)])
+def test_objective_gives_the_gradient_of_its_loss(policy, weighting):
+    generator = torch.Generator().manual_seed(0)
+
+    def normals(*shape):
+        return torch.randn(shape, generator=generator)
+
+    network = ActorCritic(2, gym.spaces.Box(-1, 1, (5,)), policy, (16, 48), key=0)
+    network.flat.data += 0.3 * normals(*network.flat.shape)
+    observation, noise = normals(2, 12, 5), normals(2, 12, network.deviations or 1)
+    with torch.no_grad():
+        parameters, value = network(observation)
+        latent = policy.draw(parameters, noise[..., 0].sigmoid() if isinstance(policy, Categorical) else noise)
+        old = policy.log_probability(parameters, latent) + 0.3 * normals(2, 12)
+    samples = Samples(observation, latent, old, normals(2, 12), value + normals(2, 12), normals(2, 12).exp())
+    unused = Rollouts(LostSales(4, horizon=8), rows=3, periods=4)
+    objective = ImportanceWeighted(unused, policy, weighting, batch=6, epochs=2)
+    carry, key = Collected((), samples, samples, torch.zeros(2)), replica_keys(0, 2)
+    for update in range(objective.updates):
+        loss, metrics, following = objective.loss(network, key, carry, update)
+        (exact,) = torch.autograd.grad(loss.sum(), network.flat)
+        found, by_hand, told, carry = objective.gradient(network, key, carry, update)
+        torch.testing.assert_close(found, {"flat": exact})
+        torch.testing.assert_close(by_hand, loss.detach())
+        torch.testing.assert_close(told, {name: measure.detach() for name, measure in metrics.items()})
+        assert exact.abs().max() > 0.1
+        assert following == () if update == 3 else following.shuffled.advantage.equal(carry.shuffled.advantage)
+    assert not any(tensor.requires_grad for tensor in (found["flat"], by_hand, *told.values()))
+    with_entropy = replace(objective, entropy_weight=0.1)
+    assert with_entropy.gradient(network, key, Collected((), samples, samples, torch.zeros(2)), 0) is None

@@ -1,5 +1,7 @@
 """The score-function objective against exact gradients, and what rollouts and logs promise."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -282,6 +284,12 @@ def test_advantages_are_normalised_in_each_minibatch_of_each_replica(bandit):
     )
     torch.testing.assert_close(found, same)
     assert (found.abs().amax((1, 2)) > 0.01).all()
+    parts = replace(whole, batch=10)
+    for given in (carry, carry._replace(samples=scaled.shuffled)):
+        shuffled = parts.loss(network, keys, given, 0)[2].shuffled
+        advantage = shuffled.advantage.unflatten(1, (4, 10))
+        torch.testing.assert_close(advantage.mean(-1), torch.zeros(2, 4), atol=1e-6, rtol=0)
+        torch.testing.assert_close(advantage.std(-1), torch.ones(2, 4))
 
 
 def test_an_epoch_goes_through_every_sample_once_in_an_order_of_its_own(bandit):

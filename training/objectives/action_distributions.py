@@ -6,6 +6,7 @@ the action space. Log-probabilities are functions of the latent, so nothing is l
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sandtable.simulators.arrays import tree_map
 from sandtable.simulators.random import fold_in, normal, uniform
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -42,6 +44,27 @@ class ActionDistribution(ABC):
     @abstractmethod
     def log_probability(self, parameters: Any, latent: Tensor) -> Tensor:
         """Return the log of the probability, or of the density, of each action, [*B]."""
+
+    def log_probability_and_slope(self, parameters: Any, latent: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
+        """Return ``log_probability``, and a function from a gradient in it, [*B], to that in the parameters.
+
+        Neither is part of a graph.
+        """
+        leaves: list[Tensor] = []
+
+        def leaf(array: Tensor) -> Tensor:
+            leaves.append(array.detach().requires_grad_())
+            return leaves[-1]
+
+        with torch.enable_grad():
+            own = tree_map(leaf, parameters)
+            logs = self.log_probability(own, latent)
+
+        def slope(back: Tensor) -> Any:
+            found = iter(torch.autograd.grad(logs, leaves, back))
+            return tree_map(lambda array: next(found), own)
+
+        return logs.detach(), slope
 
     @abstractmethod
     def entropy(self, parameters: Any, latent: Tensor) -> Tensor:
@@ -148,12 +171,23 @@ class Gaussian(ActionDistribution):
     def log_probability(self, parameters: tuple[Tensor, Tensor], latent: Tensor) -> Tensor:
         """Return the log density: of the draw if plain, of the action if squashed."""
         logs: Tensor = _NormalLogDensity.apply(*parameters, latent)
-        if self.squashed:
-            low, high = self._bounds(latent)
-            # log of d tanh(u) / du = 1 - tanh(u)^2, without loss where it is small
-            slope = 2 * (math.log(2) - latent - functional.softplus(-2 * latent)) + ((high - low) / 2).log()
-            logs = logs - slope.sum(-1)
-        return logs
+        return logs - self._stretch(latent) if self.squashed else logs
+
+    def log_probability_and_slope(
+        self, parameters: tuple[Tensor, Tensor], latent: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+        """Return log densities and their slope, see ``ActionDistribution``."""
+        with torch.no_grad():
+            logs, scaled, precision = _log_density(*parameters, latent)
+            logs = logs - self._stretch(latent) if self.squashed else logs
+        return logs, lambda back: _log_density_slope(back, scaled, precision)
+
+    def _stretch(self, latent: Tensor) -> Tensor:
+        """Return the log of the action's volume over the draw's, [*B]."""
+        low, high = self._bounds(latent)
+        # log of d tanh(u) / du = 1 - tanh(u)^2, without loss where it is small
+        slope = 2 * (math.log(2) - latent - functional.softplus(-2 * latent)) + ((high - low) / 2).log()
+        return slope.sum(-1)
 
     def entropy(self, parameters: tuple[Tensor, Tensor], latent: Tensor) -> Tensor:
         """Return the entropy if plain, and minus the log density of the draws if squashed."""
@@ -183,20 +217,29 @@ class _NormalLogDensity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mean: Tensor, log_deviation: Tensor, latent: Tensor) -> Tensor:
         """Return log densities [*B], of means [*B, k], logs of deviations that broadcast to them, and draws."""
-        precision = (-log_deviation).exp()
-        scaled = (latent - mean) * precision
-        ctx.save_for_backward(scaled, precision)
-        return (scaled.square() * -0.5 - (log_deviation + _HALF_LOG_TWO_PI)).sum(-1)
+        logs, *kept = _log_density(mean, log_deviation, latent)
+        ctx.save_for_backward(*kept)
+        return logs
 
     @staticmethod
     def backward(ctx: Any, back: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the gradients."""
-        scaled, precision = ctx.saved_tensors
-        back = back[..., None]
-        slope = back * scaled
-        mean = slope * precision
-        log_deviation = (slope * scaled - back).sum_to_size(precision.shape)
+        mean, log_deviation = _log_density_slope(back, *ctx.saved_tensors)
         return mean, log_deviation, -mean if ctx.needs_input_grad[2] else None
+
+
+def _log_density(mean: Tensor, log_deviation: Tensor, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log densities of independent normals, [*B], draws in deviations, and one over the deviations."""
+    precision = (-log_deviation).exp()
+    scaled = (latent - mean) * precision
+    return (scaled.square() * -0.5 - (log_deviation + _HALF_LOG_TWO_PI)).sum(-1), scaled, precision
+
+
+def _log_density_slope(back: Tensor, scaled: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients in means and logs of deviations, of one in log densities, [*B]."""
+    back = back[..., None]
+    slope = back * scaled
+    return slope * precision, (slope * scaled - back).sum_to_size(precision.shape)
 
 
 def distribution_for(space: gym.Space[Any], squashed: bool = False) -> ActionDistribution:

@@ -57,6 +57,16 @@ class Objective(ABC):
             update: Which update of the step, from 0.
         """
 
+    def gradient(
+        self, network: nn.Module, key: Tensor, carry: Carry, update: int
+    ) -> tuple[dict[str, Tensor], Tensor, Metrics, Carry] | None:
+        """Return the gradient of ``loss`` by parameters' names, and what ``loss`` returns, all cut from the graph.
+
+        It is for objectives that do without automatic differentiation. None, the default, where that cannot be done:
+        then ``loss`` is differentiated.
+        """
+        return None
+
 
 def row_keys(key: Tensor, batch: int) -> Tensor:
     """Return the keys of ``batch`` rows of each replica: from [R] to [R, batch]."""
