@@ -56,6 +56,8 @@ class ActorCritic(Replicated):
 
     Attributes:
         flat: The parameters, [R, P], see ``blocks``.
+        products: Elements of a replica's matrices of weights.
+        first: Those of matrices that multiply the observation.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class ActorCritic(Replicated):
             blocks += [head, torch.zeros(replicas, 1, width)]
         blocks.append(torch.zeros(replicas, 1, self.deviations))
         self.shapes = [tuple(block.shape[1:]) for block in blocks]
+        products = [math.prod(shape) for shape in self.shapes[:-1:2]]  # one for each matrix of weights
+        self.products, self.first = sum(products), sum(products[:1] if len(self.widths) > 1 else products)
         self.sizes = [size for block in blocks for size in (block[0].numel(), -block[0].numel() % _BLOCK)]
         self.flat = nn.Parameter(self.joined(blocks))
 
@@ -119,12 +123,15 @@ class ActorCritic(Replicated):
         rows = x.shape[1]
         more = -rows % _BLOCK
         x = functional.pad(x, (0, 0, 0, more)) if more else x
-        if kept is None:
+        if kept is None and torch.is_grad_enabled():
             actor, value, log_deviation = _Perceptrons.apply(x, self.flat, self)
         else:
             blocks = self.blocks(self.flat.detach())
             actor, value, log_deviation, seen = _outputs(x.detach(), blocks)
-            kept += [blocks, seen]
+            if kept is None:
+                log_deviation = log_deviation.clone()  # not a view of what an optimiser may write to
+            else:
+                kept += [blocks, seen]
         if more:
             actor, value = actor[:, :rows], value[:, :rows]
         return ((actor, log_deviation) if self.deviations else actor), value
@@ -148,9 +155,7 @@ class ActorCritic(Replicated):
     def flops(self, observation: Any) -> tuple[int, int]:
         """Return the operations of a call, and those of its gradient; the observation needs none."""
         rows = features(observation, self.space)[..., 0].numel()
-        products = [2 * rows * math.prod(shape) for shape in self.shapes[:-1:2]]  # one for each matrix of weights
-        first = products[:1] if len(self.widths) > 1 else products
-        return sum(products), 2 * sum(products) - sum(first)
+        return 2 * rows * self.products, 2 * rows * (2 * self.products - self.first)
 
     def extra_repr(self) -> str:
         """Return the sizes."""
@@ -201,7 +206,13 @@ def _gradients(
     value = value[..., None]
     found = [log_deviation, value.sum(1), _weights(pair[:, 1], value), actor.sum(1), _weights(pair[:, 0], actor)]
     if seen[1:] or of_inputs:
-        back = torch.stack((_back(actor, actor_weight), _back(value, critic_weight)), 1).flatten(0, 1)
+        back = torch.empty_like(pair)
+        for part, (own, weight) in enumerate(((actor, actor_weight), (value, critic_weight))):
+            if weight.shape[-1] == 1:
+                torch.mul(own, weight.mT, out=back[:, part])
+            else:
+                back[:, part] = torch.bmm(own, weight.mT)
+        back = back.flatten(0, 1)
     for layer in range(len(seen) - 1, 0, -1):
         torch.ops.aten.tanh_backward(back, seen[layer], grad_input=back)  # in place: nothing else sees it
         found += [back.sum(1), torch.bmm(seen[layer - 1].mT, back)]
@@ -228,11 +239,6 @@ def _head(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _weights(h: Tensor, back: Tensor) -> Tensor:
     """Return the gradient of an output layer's weights, from its input and the gradient of its output."""
     return (h * back).sum(1) if back.shape[-1] == 1 else torch.bmm(h.mT, back)
-
-
-def _back(back: Tensor, weight: Tensor) -> Tensor:
-    """Return the gradient of an output layer's input."""
-    return back * weight.mT if weight.shape[-1] == 1 else torch.bmm(back, weight.mT)
 
 
 def features(observation: Any, space: gym.Space[Any]) -> Tensor:

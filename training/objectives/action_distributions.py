@@ -198,6 +198,8 @@ class Gaussian(ActionDistribution):
 
     def action(self, latent: Tensor) -> Tensor:
         """Bring the draws into the bounds."""
+        if not self.squashed and len({*self.low}) == len({*self.high}) == 1:
+            return latent.clamp(self.low[0], self.high[0])
         low, high = self._bounds(latent)
         if self.squashed:
             return low + (high - low) * (1 + latent.tanh()) / 2
