@@ -160,7 +160,7 @@ class ImportanceWeighted(Objective):
     ) -> tuple[dict[str, Tensor], Tensor, Metrics, Carry] | None:
         """Return the gradient of a network with a ``pullback``, such as ``ActorCritic``; see ``Objective``.
 
-        With small minibatches automatic differentiation takes a fifth of an update's time.
+        With small minibatches automatic differentiation would take more than a quarter of a training's time.
         """
         pullback = getattr(network, "pullback", None)
         if self.entropy_weight or pullback is None:
