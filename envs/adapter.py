@@ -204,9 +204,9 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         self._tallies = _added(self._tallies, tally)
         self._reward = reward
         self._returns = self._returns + reward
-        self._lengths = self._lengths + acted
+        self._lengths = self._lengths + (acted if self._some_ended else 1)
         self._ended = terminated | truncated
-        self._some_ended = bool(self._ended.any())
+        self._some_ended = _any(self._ended)
         infos = self._end_of_episodes(info, acted) if self._some_ended else _masked(info, acted)
         return self._observation(), reward, terminated, truncated, infos
 
@@ -289,7 +289,7 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _observation(self) -> Any:
         """Return what is seen, [num_envs, ...], in arrays of its own."""
-        return tree_map(lambda array: namespace(array).asarray(array, copy=True), self.process.observe(self._state))
+        return tree_map(_copied, self.process.observe(self._state))
 
     def _on_device(self, array: Array) -> Array:
         """Return an array in the library and on the device of this environment."""
@@ -309,6 +309,16 @@ def _mode_value(mode: AutoresetMode | str) -> str:
     text = mode.value if isinstance(mode, AutoresetMode) else str(mode)
     known = {one.value.lower(): one.value for one in AutoresetMode}
     return known.get(text.replace("_", "").replace("-", "").lower(), text)
+
+
+def _any(rows: Array) -> bool:
+    """Tell whether one of the booleans holds; for numpy at a third of the cost of its ``any``."""
+    return bool(np.count_nonzero(rows)) if isinstance(rows, np.ndarray) else bool(rows.any())
+
+
+def _copied(array: Array) -> Array:
+    """Return an array of its own, in the order of memory that its shape says."""
+    return np.array(array, order="C") if isinstance(array, np.ndarray) else array.clone()
 
 
 def _added(totals: dict[str, Array], tally: dict[str, Array]) -> dict[str, Array]:
@@ -337,7 +347,7 @@ def _checked_action(action: Array, shape: tuple[int, ...], space: gym.Space[Any]
     if tuple(action.shape) != shape:
         raise ValueError(f"action has shape {list(action.shape)}, rows first; it must be {list(shape)}")
     if isinstance(action, np.ndarray):
-        if not np.isfinite(action).all():
+        if np.count_nonzero(np.isfinite(action)) < action.size:
             row = np.argwhere(~np.isfinite(action))[0]
             raise ValueError(f"action is {action[tuple(row)]} in row {row[0]}; it must be finite")
         return action.astype(space.dtype, copy=False)

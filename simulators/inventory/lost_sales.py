@@ -89,7 +89,7 @@ class LostSales(InventoryProcess):
         """Return units on hand and due in 0, 1, ... periods, [*batch, 1 + lead_time]."""
         xp = namespace(state.key)
         stock = xp.concat([state.stock.on_hand[None], state.stock.pipeline], axis=0)
-        return xp.permute_dims(stock, (*range(1, stock.ndim), 0))
+        return stock.T if stock.ndim == 2 else xp.permute_dims(stock, (*range(1, stock.ndim), 0))
 
     def step(self, state: InventoryState, action: Array) -> Any:
         """Order; see ``InventoryProcess.step``. Orders above ``largest_order`` are cut to it."""

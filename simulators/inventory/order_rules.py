@@ -85,8 +85,18 @@ def place(wanted: Array, rules: OrderRules) -> Array:
         return relaxed
     exact = relaxed
     if rules.batch_size is not None:
-        exact = xp.floor(relaxed / rules.batch_size + 0.5) * rules.batch_size
+        exact = _in_batches(relaxed, rules.batch_size)
     if rules.minimum_order is not None:
         least = rules.minimum_order
         exact = xp.where(relaxed < 0.5 * least, 0.0 * relaxed, xp.maximum(exact, least))
     return straight_through(exact, relaxed)
+
+
+def _in_batches(quantity: Array, batch: Array) -> Array:
+    """Return the nearest multiples of the batch, halves up."""
+    if isinstance(quantity, np.ndarray) and quantity.ndim and batch.ndim == 0:  # the same as below, at half its cost
+        size = batch.item()
+        whole = quantity + 0.5 if size == 1 else quantity / size + 0.5
+        np.floor(whole, out=whole)
+        return whole if size == 1 else whole * size
+    return namespace(quantity).floor(quantity / batch + 0.5) * batch

@@ -188,12 +188,13 @@ class InventoryProcess(DecisionProcess):
 
     def tally(self, info: dict[str, Array]) -> dict[str, Array]:
         """Return the flows that ``summary`` needs."""
-        xp = namespace(info["sales"])
+        unmet = info["lost"] if self.economics.unmet == "lost" else info["waiting"]
+        xp = namespace(unmet)
         return {
             "demand": info["demand"],
             "sales": info["sales"],
             "lost": info["lost"],
-            "stock_outs": xp.astype(info["lost"] + info["waiting"] > 0, info["sales"].dtype),
+            "stock_outs": xp.astype(unmet > 0, unmet.dtype),
             "stock": info["on_hand"],
             "cash": info["reward"],
         }
