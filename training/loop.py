@@ -145,6 +145,8 @@ def fit(
                 if judged or after.finished or after.step % log_every == 0:
                     row, stopped = read_row(after, judged)
                     row |= _spent(runner.flops, after.step, network.replicas)
+                    # a validation's last: rows that have none keep the order, also in a history that was restored
+                    row = dict(sorted(row.items(), key=lambda entry: entry[0].startswith("validation_")))
                     history.write(after.step, row)
                     if metrics:
                         metrics.write(after.step, row)
