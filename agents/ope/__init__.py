@@ -1,0 +1,1 @@
+"""Target policies of off-policy evaluation: what a user names, as action probabilities."""

@@ -1,0 +1,1 @@
+"""Off-policy evaluation: linear estimators of values from moments, importance weighting, and their intervals."""
