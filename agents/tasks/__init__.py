@@ -1,0 +1,1 @@
+"""Supervised tasks: what solves them exactly, such as the networks of maximum margin."""
