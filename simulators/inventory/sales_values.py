@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pandas as pd
 
+from sandtable.simulators.csv_file import BLANKS
 from sandtable.simulators.errors import InputError
-from sandtable.simulators.inventory.sales_table import BLANKS, SalesRows
+from sandtable.simulators.inventory.sales_table import SalesRows
 
 
 def product_index(rows: SalesRows) -> tuple[np.ndarray, list[str]]:
