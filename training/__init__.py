@@ -1,6 +1,7 @@
 """The one loop that trains everything: objectives, networks of many replicas, optimisers, checkpoints and metrics."""
 
 from sandtable.training.checkpoint import Checkpoints
+from sandtable.training.initialisation import PYTORCH, Initialisation
 from sandtable.training.keys import replica_keys
 from sandtable.training.loop import Training, fit
 from sandtable.training.metrics import History, JsonLines, MetricsSink
@@ -25,6 +26,7 @@ from sandtable.training.validation import Validation
 
 __all__ = [
     "MLP",
+    "PYTORCH",
     "SGD",
     "AdamW",
     "Categorical",
@@ -33,6 +35,7 @@ __all__ = [
     "Gaussian",
     "History",
     "ImportanceWeighted",
+    "Initialisation",
     "JsonLines",
     "Log",
     "Logged",

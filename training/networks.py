@@ -10,7 +10,10 @@ and tanh, but not sigmoid, softplus or ELU.
 
 import copy
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -18,19 +21,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sandtable.simulators.arrays import Array, tree_map
-from sandtable.simulators.random import fold_in, uniform
+from sandtable.simulators.random import fold_in
+from sandtable.training.initialisation import Initialisation, of_replicas
 from sandtable.training.keys import replica_keys
 
-_WEIGHTS = 0x776569676874  # the stream of initial weights
+LECUN, HE = Initialisation(variance=1.0), Initialisation(variance=2.0)
 _ALIGNMENT = 16  # numbers: 64 bytes of float32
 _ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
-_GAINS = {"relu": 2.0, "tanh": 1.0}
 
 
 class Replicated(nn.Module):
     """A network that knows replicas.
 
-    Every parameter leads with the axis of replicas. Buffers are constants that the replicas share.
+    Every parameter leads with the axis of replicas, also one that is not trained. Buffers are constants that the
+    replicas share.
 
     Attributes:
         replicas: R, at least 1.
@@ -48,14 +52,22 @@ class Replicated(nn.Module):
         Raises:
             ValueError: There is no such replica.
         """
-        if not 0 <= replica < self.replicas:
-            raise ValueError(f"replica must lie in [0, {self.replicas}), not {replica}")
+        return self.select([replica])
+
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return a copy that holds some replicas alone, in the order that is given.
+
+        Raises:
+            ValueError: There are none, or one is not there.
+        """
+        if not replicas or not all(0 <= replica < self.replicas for replica in replicas):
+            raise ValueError(f"replica must lie in [0, {self.replicas}), at least one, not {list(replicas)}")
         taken = copy.deepcopy(self)
         for parameter in taken.parameters():
-            parameter.data = parameter.data[replica : replica + 1].clone()
+            parameter.data = parameter.data[list(replicas)]
         for module in taken.modules():
             if isinstance(module, Replicated):
-                module.replicas = 1
+                module.replicas = len(replicas)
         return taken
 
 
@@ -87,23 +99,40 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class ReplicatedLinear(Replicated):
     """An affine map a replica, ``x @ weight + bias``.
 
-    Weights are uniform on ``+-sqrt(3 gain / inputs)``, so their variance is ``gain / inputs``: gain 1 is LeCun's
-    initialisation (Efficient BackProp, 1998), gain 2 that of He et al. (arXiv 1502.01852). Biases are zero. The weights
-    of replica r come from its own key alone.
+    The first weights of replica r come from its own key alone.
+
+    Args:
+        replicas: R.
+        inputs: Width of the input.
+        outputs: Width of the output.
+        key: A seed, or one key a replica, [R].
+        initialisation: Of the weights and biases; one, or one for each replica.
+        bias: Whether there is one.
 
     Attributes:
         weight: [R, inputs, outputs].
-        bias: [R, 1, outputs].
+        bias: [R, 1, outputs]; zeros that are not trained, if there is to be none.
     """
 
-    def __init__(self, replicas: int, inputs: int, outputs: int, key: int | Array, gain: float = 1.0) -> None:
+    def __init__(
+        self,
+        replicas: int,
+        inputs: int,
+        outputs: int,
+        key: int | Array,
+        initialisation: Initialisation | Sequence[Initialisation] = LECUN,
+        bias: bool = True,
+    ) -> None:
         super().__init__(replicas)
         if inputs < 1 or outputs < 1:
             raise ValueError(f"inputs and outputs must be at least 1, not {inputs} and {outputs}")
-        keys = fold_in(replica_keys(key, replicas), _WEIGHTS)
-        draws = uniform(keys[:, None], torch.arange(inputs * outputs)).reshape(replicas, inputs, outputs)
-        self.weight = nn.Parameter(((2 * draws - 1) * math.sqrt(3 * gain / inputs)).float())
-        self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs))
+        keys = replica_keys(key, replicas)
+        weights, biases = torch.empty(replicas, inputs, outputs), torch.zeros(replicas, 1, outputs)
+        for kind, members in of_replicas(initialisation, replicas).items():
+            weights[members] = kind.weights(keys[members], inputs, outputs)
+            biases[members] = kind.biases(keys[members], inputs, outputs)
+        self.weight = nn.Parameter(weights)
+        self.bias = nn.Parameter(biases if bias else torch.zeros_like(biases), requires_grad=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [R, B, inputs] to [R, B, outputs]."""
@@ -111,13 +140,16 @@ class ReplicatedLinear(Replicated):
 
     def extra_repr(self) -> str:
         """Return the sizes."""
-        return f"replicas={self.replicas}, inputs={self.weight.shape[1]}, outputs={self.weight.shape[2]}"
+        bias = "" if self.bias.requires_grad else ", bias=False"
+        return f"replicas={self.replicas}, inputs={self.weight.shape[1]}, outputs={self.weight.shape[2]}{bias}"
 
 
 class MLP(Replicated):
     """A multilayer perceptron a replica: affine maps with an activation between them.
 
-    Hidden layers start with He's initialisation for ReLU and LeCun's for tanh; the last layer with LeCun's.
+    By default hidden layers start with He's initialisation for ReLU and LeCun's for other activations, the last layer
+    with LeCun's; biases are zero. With ``widths``, replicas have hidden layers of widths of their own: units beyond a
+    replica's width are held at zero, so that it computes, learns and starts as a network of its width would.
 
     Args:
         replicas: R.
@@ -125,7 +157,11 @@ class MLP(Replicated):
         hidden: Widths of the hidden layers; none makes a linear map.
         outputs: Width of the output.
         key: A seed, or one key a replica, [R].
-        activation: ``"relu"`` or ``"tanh"``.
+        activation: ``"relu"``, ``"tanh"``, or ``"power-<k>"``, the k-th power (k at least 2).
+        initialisation: Of all layers, if not the default: one, or one for each replica. The last layer is dense also
+            where hidden ones start sparse.
+        bias: Whether the layers have biases.
+        widths: Width of each replica's hidden layers, [R], at most the smallest of ``hidden``.
     """
 
     def __init__(
@@ -136,30 +172,62 @@ class MLP(Replicated):
         outputs: int,
         key: int | Array,
         activation: str = "relu",
+        initialisation: Initialisation | Sequence[Initialisation] | None = None,
+        bias: bool = True,
+        widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__(replicas)
-        if activation not in _ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(_ACTIVATIONS)}, not {activation!r}")
-        self.activation = activation
-        keys = replica_keys(key, replicas)
-        widths = [inputs, *hidden, outputs]
-        gains = [_GAINS[activation]] * len(hidden) + [1.0]
+        self.activation, self.activate = activation, activation_of(activation)
+        keys, sizes = replica_keys(key, replicas), [inputs, *hidden, outputs]
+        inner: Any = (HE if activation == "relu" else LECUN) if initialisation is None else initialisation
+        each = [inner] * replicas if isinstance(inner, Initialisation) else inner
+        dense = [replace(one, nonzero=None) for one in each]
+        kinds: list[Any] = [each] * len(hidden) + [[LECUN] * replicas if initialisation is None else dense]
         self.layers = nn.ModuleList(
-            ReplicatedLinear(replicas, before, after, fold_in(keys, layer), gain)
-            for layer, (before, after, gain) in enumerate(zip(widths[:-1], widths[1:], gains, strict=True))
+            ReplicatedLinear(replicas, before, after, fold_in(keys, layer), kind, bias)
+            for layer, (before, after, kind) in enumerate(zip(sizes[:-1], sizes[1:], kinds, strict=True))
         )
+        self.mask = None if widths is None else self._narrowed(widths, hidden)
+
+    def _narrowed(self, widths: Sequence[int], hidden: Sequence[int]) -> nn.Parameter:
+        """Scale first weights to the widths, and return which hidden units there are, [R, 1, width]."""
+        if len(widths) != self.replicas or len(set(hidden)) != 1:
+            raise ValueError(f"widths must be one for each of {self.replicas} replicas, with hidden layers of one size")
+        if not all(1 <= width <= hidden[0] for width in widths):
+            raise ValueError(f"widths must lie in [1, {hidden[0]}], not {list(widths)}")
+        own = torch.tensor(widths, dtype=torch.float32)[:, None, None]
+        for layer in list(self.layers)[1:]:
+            for parameter in layer.parameters():
+                parameter.data.mul_((hidden[0] / own).sqrt())
+        return nn.Parameter((torch.arange(hidden[0]) < own).float(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [R, B, inputs] to [R, B, outputs]."""
         *hidden, head = self.layers
         for layer in hidden:
-            x = _ACTIVATIONS[self.activation](layer(x))
+            x = self.activate(layer(x))
+            if self.mask is not None:
+                x = x * self.mask
         output: Tensor = head(x)
         return output
 
     def extra_repr(self) -> str:
         """Return the activation."""
         return f"activation={self.activation!r}"
+
+
+def activation_of(name: str) -> Callable[[Tensor], Tensor]:
+    """Return the activation of a name, see ``MLP``.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    power = re.fullmatch(r"power-([2-9]|[1-9][0-9])", name)
+    if power:
+        return partial(torch.pow, exponent=int(power[1]))
+    if name not in _ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(_ACTIVATIONS)} and power-<k>, not {name!r}")
+    return _ACTIVATIONS[name]
 
 
 class Single(Replicated):

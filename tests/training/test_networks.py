@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sandtable.simulators.tasks.sparse_parity import SparseParity
-from sandtable.training import MLP, SGD, AdamW, ReplicatedLinear, Single, Supervised, fit, replica_keys
+from sandtable.training import MLP, SGD, AdamW, Initialisation, ReplicatedLinear, Single, Supervised, fit, replica_keys
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,46 @@ def test_taken_replica_computes_what_it_did_among_the_others():
         network.take(3)
 
 
+def test_selected_replicas_keep_their_order_and_their_widths():
+    network, x = MLP(4, 4, [16], 2, key=0, widths=[4, 8, 16, 2]), torch.randn(4, 5, 4)
+    selected = network.select([3, 1])
+    assert selected.replicas == selected.layers[0].replicas == 2
+    torch.testing.assert_close(selected(x[[3, 1]]), network(x)[[3, 1]])
+
+
+def test_network_with_a_width_of_its_own_learns_as_one_of_that_width():
+    """Units beyond the width give nothing and get no gradient; the first weights have the variance of the width."""
+    wide = MLP(2, 10, [64], 1, key=0, widths=[16, 64])
+    assert wide.layers[1].weight[0, :16].var().item() == pytest.approx(1 / 16, rel=0.6)
+    narrow = MLP(1, 10, [16], 1, key=0)
+    for own, masked in zip(narrow.layers, wide.layers, strict=True):
+        own.weight.data = masked.weight.data[:1, : own.weight.shape[1], : own.weight.shape[2]].clone()
+    task = SparseParity(10, 2, loss="square")
+    for network in (wide, narrow):
+        keys = replica_keys(3, 2)[: network.replicas]
+        fit(network, Supervised(task, 32), key=keys, steps=30, optimizer=SGD(0.05, momentum=0.9))
+    torch.testing.assert_close(wide.layers[0].weight[:1, :, :16], narrow.layers[0].weight)
+    torch.testing.assert_close(wide.layers[1].weight[:1, :16], narrow.layers[1].weight)
+
+
+def test_replicas_can_start_in_different_ways():
+    kinds = [Initialisation("sign", nonzero=2), Initialisation("normal")]
+    network = MLP(2, 30, [50], 1, key=0, initialisation=kinds)
+    assert ((network.layers[0].weight[0] != 0).sum(0) == 2).all()
+    assert (network.layers[0].weight[1] != 0).all()
+    assert (network.layers[1].weight != 0).all()  # the last layer starts dense
+
+
+def test_network_of_powers_without_biases_is_a_sum_of_powers_of_linear_forms():
+    network, x = MLP(2, 6, [8], 3, key=0, activation="power-4", bias=False), torch.randn(2, 5, 6)
+    first, last = (layer.weight for layer in network.layers)
+    torch.testing.assert_close(network(x), torch.einsum("rbn,rnm->rbm", x, first).pow(4) @ last)
+    assert [name for name, parameter in network.named_parameters() if parameter.requires_grad] == [
+        "layers.0.weight",
+        "layers.1.weight",
+    ]
+
+
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_any_module_is_a_network_of_one_replica(batch_norm):
     torch.manual_seed(0)
@@ -117,6 +157,10 @@ def test_any_module_is_a_network_of_one_replica(batch_norm):
         lambda: MLP(2, 2, [4], 1, key=0, activation="elu"),
         lambda: MLP(2, 2, [0], 1, key=0),
         lambda: MLP(2, 2, [4], 1, key=[1, 2, 3]),
+        lambda: MLP(2, 2, [4], 1, key=0, activation="power-1"),
+        lambda: MLP(2, 2, [4], 1, key=0, widths=[4]),
+        lambda: MLP(2, 2, [4, 8], 1, key=0, widths=[4, 4]),
+        lambda: MLP(2, 2, [4], 1, key=0, initialisation=[Initialisation()]),
     ],
 )
 def test_impossible_networks_are_refused(make):
