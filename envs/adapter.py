@@ -88,8 +88,8 @@ class ProcessEnv(gym.Env[Any, Any]):
         return "\n".join([f"step {self._length}, reward {self._reward:g}", *lines])
 
     def _observation(self) -> Any:
-        """Return what is seen, as arrays of its own."""
-        return tree_map(lambda array: np.array(array[0]), self.process.observe(self._state))
+        """Return what is seen, as arrays of its own; of a Discrete space, as a number of numpy's."""
+        return tree_map(lambda array: np.array(array[0])[()], self.process.observe(self._state))
 
 
 class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
@@ -346,6 +346,8 @@ def _checked_action(action: Array, shape: tuple[int, ...], space: gym.Space[Any]
     """Return a batch of actions in the element type of ``space``, or refuse them."""
     if tuple(action.shape) != shape:
         raise ValueError(f"action has shape {list(action.shape)}, rows first; it must be {list(shape)}")
+    if isinstance(space, gym.spaces.Discrete):
+        return _checked_choice(action, space)
     if isinstance(action, np.ndarray):
         if np.count_nonzero(np.isfinite(action)) < action.size:
             row = np.argwhere(~np.isfinite(action))[0]
@@ -353,3 +355,17 @@ def _checked_action(action: Array, shape: tuple[int, ...], space: gym.Space[Any]
         return action.astype(space.dtype, copy=False)
     xp = namespace(action)
     return xp.astype(action, getattr(xp, np.dtype(space.dtype).name))
+
+
+def _checked_choice(action: Array, space: gym.spaces.Discrete) -> Array:
+    """Return the numbers of chosen actions, [rows] int64, or refuse them; a tensor's values are not looked at."""
+    xp = namespace(action)
+    if not xp.isdtype(action.dtype, "integral"):
+        raise ValueError(f"action is of type {action.dtype}; it must be whole numbers, as in {space}")
+    first, beyond = int(space.start), int(space.start + space.n)
+    if isinstance(action, np.ndarray):
+        wrong = (action < first) | (action >= beyond)
+        if np.count_nonzero(wrong):
+            row = int(np.argmax(wrong))
+            raise ValueError(f"action is {action[row]} in row {row}; it must lie in [{first}, {beyond})")
+    return xp.astype(action, xp.int64, copy=False)

@@ -14,6 +14,7 @@ ENVIRONMENTS = {
     "sandtable/DualSourcing-v0": "sandtable.envs.inventory:dual_sourcing",
     "sandtable/SerialInventory-v0": "sandtable.envs.inventory:serial_inventory",
     "sandtable/Inventory-v0": "sandtable.envs.inventory:inventory",
+    "sandtable/LinearMDP-v0": "sandtable.envs.ope:linear_mdp",
     "sandtable/SparseParity-v0": "sandtable.envs.tasks:sparse_parity",
 }
 """Ids of the environments, and what makes them: ``<entry>_env`` one, ``<entry>_vector_env`` a batch."""
