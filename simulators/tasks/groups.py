@@ -1,7 +1,7 @@
 """Finite groups as Cayley tables: what is checked of a table, and the families that have a name.
 
-An element is its index, 0, ..., G - 1, and ``table[a, b]`` is the product ab. The elements of groups of permutations are
-in lexicographic order, and (ab)(x) = a(b(x)): b acts first.
+An element is its index, 0, ..., G - 1, and ``table[a, b]`` is the product ab. Permutations are in lexicographic order,
+and (ab)(x) = a(b(x)): b acts first.
 """
 
 import itertools
