@@ -183,7 +183,7 @@ def _dihedral(group: FiniteGroup) -> tuple[Representation, ...]:
     """Return signs of rotation and reflection, and the plane turned by multiples of k / n turns and reflected."""
     n = group.degree
     turns, reflected = np.tile(np.arange(n), 2), np.repeat([0, 1], n)
-    found = []
+    found: list[Representation] = []
     for turn_sign in (1.0, -1.0)[: 1 + (n % 2 == 0)]:
         for reflection_sign in (1.0, -1.0):
             signs = turn_sign**turns * reflection_sign**reflected
