@@ -24,9 +24,11 @@ class LoggedSteps:
         truncated: bool [n].
         observation: [n] of integers, the states of a finite world, or float64 [n, k]; None where it was not logged.
         next_observation: As ``observation``; what a terminated row holds is without meaning.
-        behaviour_probability: float64 [n] in (0, 1], of the logged action; None where it was not logged.
+        behaviour_probability: float64 [n] in [0, 1], of the logged action; 0 only where the log says so of an action
+            that was yet taken. None where it was not logged.
         target_probability: float64 [n, K] of every action, or [n] of the logged one alone; None where it is not known.
-        next_target_probability: float64 [n, K] at the next observation; None where it is not known.
+        next_target_probability: float64 [n, K] at the next observation, 0 after a termination and NaN where a row's is
+            not known; None where none is.
         features: float64 [n, d] of the logged pair (of the state, for state values); None where they are to be made.
         next_features: float64 [n, d], the mean under the target policy, 0 after a termination; None as above.
         initial_features: float64 [m, d], the mean under the target policy at m starts; None: those of the log's own
@@ -36,6 +38,8 @@ class LoggedSteps:
         rows: Where each row stands in the file, [n], for messages; None: its number.
         independent: The rows are independent draws of transitions, not parts of episodes: each is an episode of one
             step that is no start.
+        source: The file that it was read from, for messages; empty where there is none.
+        warnings: What its reader assumed or mended, a sentence each.
     """
 
     actions: int
@@ -57,11 +61,13 @@ class LoggedSteps:
     names: np.ndarray | None = None
     rows: np.ndarray | None = None
     independent: bool = False
+    source: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
             array = getattr(self, field.name)
-            a_row_each = field.name not in ("actions", "initial_features", "names", "independent")
+            a_row_each = field.name not in ("actions", "initial_features", "names", "independent", "source", "warnings")
             if a_row_each and array is not None and len(array) != len(self.episode):
                 raise ValueError(f"{field.name} has {len(array)} rows, and episode has {len(self.episode)}")
 
