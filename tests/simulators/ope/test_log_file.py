@@ -74,7 +74,7 @@ def test_features_after_a_termination_are_set_to_zero_and_told(write):
 def test_a_next_state_that_is_not_the_row_that_follows_is_used_and_told(write):
     log = read_log(write(["a,0,0,1,0,0,3,9", "a,1,1,2,1,0,4,"]))
     assert log.next_observation[0] == 9
-    assert "next_observation differs from observation in the row that follows in 1 rows (first: row 2)" in log.warnings[0]
+    assert "differs from observation in the row that follows in 1 rows (first: row 2)" in log.warnings[0]
 
 
 BAD = {
@@ -100,12 +100,12 @@ BAD = {
     ),
     "no end": (
         [*ROWS[:2], "b,0,1,0,0,0,3,"], PLAIN,
-        "row 4: episode b ends here, and neither terminated nor truncated is 1 (1 of 2 episodes); mark the end, or pass "
-        "--unfinished truncated",
+        "row 4: episode b ends here, and neither terminated nor truncated is 1 (1 of 2 episodes); mark the end, or "
+        "pass --unfinished truncated",
     ),
     "no marks at all": (["a,0,0,1"], "episode,step,action,reward", "episode a ends here, and neither terminated nor"),
     "both ends": (["a,0,0,1,1,1,3,"], PLAIN, "row 2, column truncated: '1' and terminated is 1 too"),
-    "an early end": (["a,0,0,1,1,0,3,", "a,1,0,1,1,0,3,"], PLAIN, "row 2, column terminated: '1' and the next row goes"),
+    "an early end": (["a,0,0,1,1,0,3,", "a,1,0,1,1,0,3,"], PLAIN, "row 2, column terminated: '1' and the next row"),
     "half an end": (["a,0,0,1,.5,0,3,"], PLAIN, "row 2, column terminated: '0.5' is neither 0 nor 1"),
     "cut, and what then": (["a,0,0,1,0,1,3,"], PLAIN, "row 2, column next_state: it is blank, and truncated is 1"),
     "no state": (["a,0,0,1,1,0,,"], PLAIN, "row 2, column state: '' is blank; every row needs it"),
