@@ -12,8 +12,7 @@ import copy
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -27,7 +26,6 @@ from sandtable.training.keys import replica_keys
 
 LECUN, HE = Initialisation(variance=1.0), Initialisation(variance=2.0)
 _ALIGNMENT = 16  # numbers: 64 bytes of float32
-_ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
 
 class Replicated(nn.Module):
@@ -87,13 +85,52 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
     if inputs == 1:
         return x * weight + bias
-    # zeros until the matrices of each replica, of weights, inputs and outputs, fill whole blocks of memory
-    more_inputs = -inputs % (_ALIGNMENT // math.gcd(_ALIGNMENT, outputs))
-    more_rows = -rows % (_ALIGNMENT // math.gcd(_ALIGNMENT, inputs + more_inputs, outputs))
-    weight = functional.pad(weight, (0, 0, 0, more_inputs)) if more_inputs else weight
-    x = functional.pad(x, (0, more_inputs, 0, more_rows)) if more_inputs or more_rows else x.contiguous()
-    y = torch.baddbmm(bias, x, weight)
+    more_inputs, more_rows = _padding(rows, inputs, outputs)
+    y = torch.baddbmm(bias, _padded(x, more_rows, more_inputs), _padded(weight, more_inputs))
     return y[:, :rows] if more_rows else y
+
+
+def weight_gradient(x: Tensor, back: Tensor) -> Tensor:
+    """Return the gradient of a layer's weights, [R, inputs, outputs].
+
+    Args:
+        x: Its input, [R, B, inputs].
+        back: The gradient in its output, [R, B, outputs].
+    """
+    (_, rows, inputs), outputs = x.shape, back.shape[-1]
+    if outputs == 1:
+        return (x * back).sum(1)[..., None]
+    if inputs == 1:
+        return (x * back).sum(1, keepdim=True)
+    more_inputs, more_rows = _padding(rows, inputs, outputs)
+    return torch.bmm(_padded(x, more_rows, more_inputs).mT, _padded(back, more_rows))[:, :inputs]
+
+
+def input_gradient(weight: Tensor, back: Tensor) -> Tensor:
+    """Return the gradient in a layer's input, [R, B, inputs].
+
+    Args:
+        weight: Its weights, [R, inputs, outputs].
+        back: The gradient in its output, [R, B, outputs].
+    """
+    rows, (_, inputs, outputs) = back.shape[1], weight.shape
+    if outputs == 1:
+        return back * weight.mT
+    if inputs == 1:
+        return (back * weight).sum(-1, keepdim=True)
+    more_inputs, more_rows = _padding(rows, inputs, outputs)
+    return torch.bmm(_padded(back, more_rows), _padded(weight, more_inputs).mT)[:, :rows, :inputs]
+
+
+def _padding(rows: int, inputs: int, outputs: int) -> tuple[int, int]:
+    """Return how many more inputs and rows let the matrices of each replica fill whole blocks of memory."""
+    more_inputs = -inputs % (_ALIGNMENT // math.gcd(_ALIGNMENT, outputs))
+    return more_inputs, -rows % (_ALIGNMENT // math.gcd(_ALIGNMENT, inputs + more_inputs, outputs))
+
+
+def _padded(x: Tensor, more_rows: int, more_columns: int = 0) -> Tensor:
+    """Return matrices with rows and columns of zeros added, each where the one before it ends."""
+    return functional.pad(x, (0, more_columns, 0, more_rows)) if more_rows or more_columns else x.contiguous()
 
 
 class ReplicatedLinear(Replicated):
@@ -177,7 +214,7 @@ class MLP(Replicated):
         widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__(replicas)
-        self.activation, self.activate = activation, activation_of(activation)
+        self.activation = activation_of(activation)
         keys, sizes = replica_keys(key, replicas), [inputs, *hidden, outputs]
         inner: Any = (HE if activation == "relu" else LECUN) if initialisation is None else initialisation
         each = [inner] * replicas if isinstance(inner, Initialisation) else inner
@@ -201,33 +238,103 @@ class MLP(Replicated):
                 parameter.data.mul_((hidden[0] / own).sqrt())
         return nn.Parameter((torch.arange(hidden[0]) < own).float(), requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [R, B, inputs] to [R, B, outputs]."""
-        *hidden, head = self.layers
-        for layer in hidden:
-            x = self.activate(layer(x))
-            if self.mask is not None:
-                x = x * self.mask
-        output: Tensor = head(x)
+    def forward(self, x: Tensor, kept: list[Tensor] | None = None) -> Tensor:
+        """Map [R, B, inputs] to [R, B, outputs].
+
+        Args:
+            x: The input.
+            kept: Takes what ``pullback`` needs; the output is then cut from the graph.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and kept is None):
+            for layer in self.layers[:-1]:
+                before = layer(x)
+                after = self.activation.value(before)
+                if self.mask is not None:
+                    after = after * self.mask
+                if kept is not None:
+                    kept += [x, before, after]
+                x = after
+            if kept is not None:
+                kept.append(x)
+            output: Tensor = self.layers[-1](x)
         return output
+
+    @torch.no_grad()
+    def pullback(self, kept: list[Tensor], back: Tensor) -> dict[str, Tensor]:
+        """Return the gradients of what is trained, by name, without automatic differentiation.
+
+        Args:
+            kept: As ``forward`` filled it.
+            back: The gradient in the output, [R, B, outputs].
+        """
+        found: dict[str, Tensor] = {}
+        for number in range(len(self.layers) - 1, -1, -1):
+            layer, x = self._layer(number), kept[3 * number]
+            found[f"layers.{number}.weight"] = weight_gradient(x, back)
+            if layer.bias.requires_grad:
+                found[f"layers.{number}.bias"] = back.sum(1, keepdim=True)
+            if number:
+                _, before, after = kept[3 * number - 3 : 3 * number]
+                back = input_gradient(layer.weight, back)
+                if self.mask is not None:
+                    back = back * self.mask
+                back = self.activation.pullback(back, before, after)
+        return found
+
+    def _layer(self, number: int) -> ReplicatedLinear:
+        layer = self.layers[number]
+        assert isinstance(layer, ReplicatedLinear)
+        return layer
+
+    def flops(self, x: Tensor, kept: list[Tensor] | None = None) -> tuple[int, int]:
+        """Return the operations of a call, and those of its gradient; that of the input only where it has one."""
+        products = [2 * x.shape[1] * self._layer(number).weight.numel() for number in range(len(self.layers))]
+        return sum(products), 2 * sum(products) - (0 if x.requires_grad else products[0])
 
     def extra_repr(self) -> str:
         """Return the activation."""
-        return f"activation={self.activation!r}"
+        return f"activation={self.activation.name!r}"
 
 
-def activation_of(name: str) -> Callable[[Tensor], Tensor]:
+@dataclass(frozen=True)
+class Activation:
+    """An activation and its derivative.
+
+    Attributes:
+        name: Its name.
+        value: The function.
+        pullback: From the gradient in its value, its argument and its value to the gradient in its argument.
+    """
+
+    name: str
+    value: Callable[[Tensor], Tensor]
+    pullback: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+RELU = Activation("relu", torch.relu, lambda back, before, after: torch.ops.aten.threshold_backward(back, before, 0))
+TANH = Activation("tanh", torch.tanh, lambda back, before, after: torch.ops.aten.tanh_backward(back, after))
+
+
+def power(exponent: int) -> Activation:
+    """Return the activation ``z ** exponent``."""
+    return Activation(
+        f"power-{exponent}",
+        lambda z: z**exponent,
+        lambda back, before, after: back * (exponent * before ** (exponent - 1)),
+    )
+
+
+def activation_of(name: str) -> Activation:
     """Return the activation of a name, see ``MLP``.
 
     Raises:
         ValueError: There is none of that name.
     """
-    power = re.fullmatch(r"power-([2-9]|[1-9][0-9])", name)
-    if power:
-        return partial(torch.pow, exponent=int(power[1]))
-    if name not in _ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(_ACTIVATIONS)} and power-<k>, not {name!r}")
-    return _ACTIVATIONS[name]
+    exponent = re.fullmatch(r"power-([2-9]|[1-9][0-9])", name)
+    named = {one.name: one for one in (RELU, TANH)}
+    if exponent is None and name not in named:
+        raise ValueError(f"activation must be one of {', '.join(named)} and power-<k>, not {name!r}")
+    return power(int(exponent[1])) if exponent else named[name]
 
 
 class Single(Replicated):

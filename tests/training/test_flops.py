@@ -15,7 +15,7 @@ from sandtable.simulators.inventory.replay import InventoryReplay
 from sandtable.simulators.tasks.sparse_parity import SparseParity
 from sandtable.training import MLP, SGD, Checkpoints, JsonLines, Objective, Pathwise, Single, Supervised, fit
 from sandtable.training.flops import Flops, counting
-from sandtable.training.networks import Replicated
+from sandtable.training.networks import Replicated, ReplicatedLinear
 from sandtable.training.objectives import Categorical
 
 
@@ -125,12 +125,12 @@ def test_parameters_that_are_used_without_a_call_are_named():
     class Direct(Replicated):
         def __init__(self):
             super().__init__(1)
-            self.inner = MLP(1, 16, [], 16, key=0)
+            self.inner = ReplicatedLinear(1, 16, 16, key=0)
 
         def forward(self, x):
-            return x @ self.inner.layers[0].weight
+            return x @ self.inner.weight
 
-    assert counted_in_training(Direct(), Mean((1, 16, 16))).unknown == ("inner.layers.0 (ReplicatedLinear)",)
+    assert counted_in_training(Direct(), Mean((1, 16, 16))).unknown == ("inner (ReplicatedLinear)",)
 
 
 def test_a_module_may_tell_its_own():
@@ -167,7 +167,8 @@ def test_rows_and_checkpoints_tell_what_was_spent(tmp_path):
         settings = {"log_every": 2, "checkpoint": Checkpoints(tmp_path / folder, 2)}
         settings["metrics"] = JsonLines(tmp_path / folder / "metrics.jsonl")
         network = MLP(2, 10, [16], 1, key=0)
-        return fit(network, Supervised(SparseParity(10, 2), 8), key=0, steps=steps, optimizer=SGD(0.1), **settings)
+        objective = Supervised(SparseParity(10, 2, loss="hinge"), 8)
+        return fit(network, objective, key=0, steps=steps, optimizer=SGD(0.1), **settings)
 
     training = train(6)
     forward = 2 * 2 * 8 * (10 * 16 + 16)

@@ -33,7 +33,7 @@ def trained(first, last, *, hidden, activation, batch, loss, adaptive):
     [
         {"hidden": [100], "activation": "relu", "batch": 32, "loss": "hinge", "adaptive": False},
         {"hidden": [33, 18], "activation": "relu", "batch": 7, "loss": "hinge", "adaptive": True},
-        {"hidden": [64, 3], "activation": "tanh", "batch": 32, "loss": "logistic", "adaptive": True},
+        {"hidden": [64, 3], "activation": "tanh", "batch": 32, "loss": "cross-entropy", "adaptive": True},
         {"hidden": [17, 1, 5], "activation": "tanh", "batch": 1, "loss": "square", "adaptive": False},
     ],
 )
@@ -146,7 +146,8 @@ def test_any_module_is_a_network_of_one_replica(batch_norm):
     network = Single(module)
     assert torch.equal(network(x[None]), expected[None])
     assert all(parameter.shape[0] == 1 for parameter in network.parameters())
-    training = fit(network, Supervised(SparseParity(4, 2), 64), key=0, steps=100, optimizer=AdamW(0.03), log_every=50)
+    objective = Supervised(SparseParity(4, 2, loss="hinge"), 64)
+    training = fit(network, objective, key=0, steps=100, optimizer=AdamW(0.03), log_every=50)
     assert training.history[1]["loss"] < training.history[0]["loss"]
 
 

@@ -127,3 +127,18 @@ def test_network_whose_parameters_lack_replicas_is_refused():
     network.scale = torch.nn.Parameter(torch.ones(3))
     with pytest.raises(ValueError, match="scale must lead with 2 replicas"):
         fit(network, Pathwise(Tank(), 1), key=0, steps=1, optimizer=SGD(0.1))
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "power-3"])
+@pytest.mark.parametrize("settings", [{}, {"widths": [3, 16, 5]}, {"bias": False}])
+def test_gradient_by_hand_is_that_of_automatic_differentiation(activation, settings):
+    network = MLP(3, 10, [16, 16], 1, key=0, activation=activation, **settings)
+    objective, key = Supervised(SparseParity(10, 2, loss="square"), 20), replica_keys(7, 3)
+    loss, _, _ = objective.loss(network, key, (), 0)
+    trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    expected = dict(zip(trained, torch.autograd.grad(loss.sum(), list(trained.values())), strict=True))
+    gradients, by_hand, _, _ = objective.gradient(network, key, (), 0)
+    assert gradients.keys() == trained.keys()
+    torch.testing.assert_close(by_hand, loss.detach())
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name])

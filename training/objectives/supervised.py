@@ -1,10 +1,12 @@
 """Supervised learning: the loss of fresh examples."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from sandtable.simulators.decision_process import Task
+from sandtable.simulators.decision_process import Batch, Task
 from sandtable.simulators.random import fold_in
 from sandtable.training.objectives.objective import Carry, Metrics, Objective, row_keys
 
@@ -30,7 +32,38 @@ class Supervised(Objective):
 
     def loss(self, network: nn.Module, key: Tensor, carry: Carry, update: int) -> tuple[Tensor, Metrics, Carry]:
         """Return the mean loss and the means of the task's metrics, each [R]."""
-        examples = self.task.sample(fold_in(row_keys(key, self.batch), 0))
-        output = network(examples.input)
-        metrics = {name: values.mean(-1) for name, values in self.task.metrics(output, examples).items()}
-        return self.task.loss(output, examples).mean(-1), metrics, carry
+        examples = self._examples(key)
+        return *mean_loss(self.task, network(examples.input), examples), carry
+
+    def gradient(
+        self, network: nn.Module, key: Tensor, carry: Carry, update: int
+    ) -> tuple[dict[str, Tensor], Tensor, Metrics, Carry] | None:
+        """Return the gradient of the mean loss by hand, for networks that have a ``pullback``; see ``Objective``."""
+        if not hasattr(network, "pullback"):
+            return None
+        examples = self._examples(key)
+        return *by_hand(self.task, network, examples), carry
+
+    def _examples(self, key: Tensor) -> Batch:
+        return self.task.sample(fold_in(row_keys(key, self.batch), 0))
+
+
+def mean_loss(task: Task, output: Tensor, examples: Batch) -> tuple[Tensor, Metrics]:
+    """Return the mean over the examples of the loss of outputs [R, B, ...] and of the task's metrics, each [R]."""
+    metrics = {name: values.mean(-1) for name, values in task.metrics(output, examples).items()}
+    return task.loss(output, examples).mean(-1), metrics
+
+
+def by_hand(task: Task, network: Any, examples: Batch) -> tuple[dict[str, Tensor], Tensor, Metrics]:
+    """Return gradient, mean loss and metrics; automatic differentiation is for the loss alone, not for the network.
+
+    Args:
+        task: Gives the loss.
+        network: With ``forward(x, kept)`` and ``pullback(kept, back)``, as ``MLP`` has them.
+        examples: ``input`` [R, B, ...] and ``target`` [R, B, ...].
+    """
+    kept: list[Tensor] = []
+    output = network(examples.input, kept).requires_grad_()
+    loss, metrics = mean_loss(task, output, examples)
+    (back,) = torch.autograd.grad(loss.sum(), output)
+    return network.pullback(kept, back), loss.detach(), metrics
