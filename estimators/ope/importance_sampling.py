@@ -20,7 +20,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from sandtable.estimators.ope.importance_weights import ImportanceWeights, importance_weights, why_unweighted
+from sandtable.estimators.ope.importance_weights import (
+    ImportanceWeights,
+    importance_weights,
+    row_name,
+    why_unweighted,
+)
 from sandtable.estimators.ope.value_estimate import ValueEstimate
 from sandtable.estimators.ope.weighted_means import (
     Weigh,
@@ -73,15 +78,19 @@ class EpisodeEstimator(ABC):
         Raises:
             InputError: A reward or a probability of the log is none.
         """
+        weights = self._weights(log)
+        if isinstance(weights, str):
+            return ValueEstimate.not_run(self.name, weights)
+        return self._estimate(self._weigh(weights, log.reward), weights.log_share, _note(log, weights))
+
+    def _weights(self, log: LoggedSteps) -> ImportanceWeights | str:
+        """Return the weights, or why there are none to work with."""
         reason = why_unweighted(log)
         if reason:
-            return ValueEstimate.not_run(self.name, reason)
+            return reason
         require_rewards(log)
         weights = importance_weights(log)
-        reason = why_weightless(weights, weights.last if self.whole else weights.first)
-        if reason:
-            return ValueEstimate.not_run(self.name, reason)
-        return self._estimate(self._weigh(weights, log.reward), weights.log_share, _note(log, weights))
+        return why_weightless(weights, weights.last if self.whole else weights.first) or weights
 
     @abstractmethod
     def _weigh(self, weights: ImportanceWeights, reward: np.ndarray) -> Weigh:
@@ -162,8 +171,7 @@ def require_rewards(log: LoggedSteps) -> None:
     """
     bad = np.flatnonzero(~np.isfinite(log.reward))
     if len(bad):
-        row = bad[0] if log.rows is None else log.rows[bad[0]]
-        raise InputError(f"row {row}: reward is {log.reward[bad[0]]}; every reward must be finite")
+        raise InputError(f"{row_name(log, bad[0])}: reward is {log.reward[bad[0]]}; every reward must be finite")
 
 
 def why_weightless(weights: ImportanceWeights, rows: np.ndarray) -> str:

@@ -87,7 +87,7 @@ def why_unweighted(log: LoggedSteps) -> str:
     if len(impossible):
         return (
             f"behaviour_probability is 0 in {len(impossible)} rows whose action the target policy takes, first in "
-            f"{_row(log, impossible[0])}: their ratio is infinite"
+            f"{row_name(log, impossible[0])}: their ratio is infinite"
         )
     if log.weight is not None:
         start = log.weight[log.first]
@@ -182,7 +182,7 @@ def require_probabilities(log: LoggedSteps) -> None:
         wide = values.reshape(len(log), -1)
         bad = np.flatnonzero(told & ~((wide >= 0) & (wide <= 1 + _SUM_TOLERANCE)).all(axis=1))
         if len(bad):
-            raise InputError(f"{_row(log, bad[0])}: {name} must lie in [0, 1], not {wide[bad[0]].tolist()}")
+            raise InputError(f"{row_name(log, bad[0])}: {name} must lie in [0, 1], not {wide[bad[0]].tolist()}")
         if values.ndim == 1:
             continue
         if values.shape[1] != log.actions:
@@ -190,7 +190,13 @@ def require_probabilities(log: LoggedSteps) -> None:
         bad = np.flatnonzero(told & (np.abs(values.sum(axis=1) - 1) > _SUM_TOLERANCE))
         if len(bad):
             total = values[bad[0]].sum()
-            raise InputError(f"{_row(log, bad[0])}: {name} must sum to 1 over the actions, not to {total:.6g}")
+            raise InputError(f"{row_name(log, bad[0])}: {name} must sum to 1 over the actions, not to {total:.6g}")
+
+
+def row_name(log: LoggedSteps, index: int) -> str:
+    """Return what a message calls a row: the file, if there is one, and where the row stands in it."""
+    name = f"row {index if log.rows is None else log.rows[index]}"
+    return f"{log.source}, {name}" if log.source else name
 
 
 def _log_ratio(log: LoggedSteps) -> np.ndarray:
@@ -221,8 +227,3 @@ def _unsupported_mass(log: LoggedSteps) -> float:
     seen[state, log.action] = True
     missing = np.where(seen[state], 0.0, log.target_probability).sum(axis=1)
     return float(np.average(missing, weights=log.weight))
-
-
-def _row(log: LoggedSteps, index: int) -> str:
-    """Return the name of a row, for messages."""
-    return f"row {index if log.rows is None else log.rows[index]}"

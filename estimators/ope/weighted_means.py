@@ -71,33 +71,52 @@ def log_totals(weights: ImportanceWeights, log_share: np.ndarray) -> np.ndarray:
     return np.logaddexp(_log_sums(log_weight, weights.step, weights.horizon), finished)
 
 
+class StepMeans(NamedTuple):
+    """The weighted means of a quantity in each step, over all episodes.
+
+    Attributes:
+        mean: sum(w x) / sum(w), [T]; 0 where all weights of a step are 0.
+        share: w / sum(w) of each row, [n].
+        log_total: Logarithm of the sum of the weights, [T].
+    """
+
+    mean: np.ndarray
+    share: np.ndarray
+    log_total: np.ndarray
+
+
+def means_by_step(weights: ImportanceWeights, values: np.ndarray, log_share: np.ndarray) -> StepMeans:
+    """Return the weighted means of ``values`` [n] in each step, which count as 0 after an episode's end."""
+    totals = log_totals(weights, log_share)
+    divisor = np.where(totals == -np.inf, 0.0, totals)
+    share = np.exp(weights.log_weight + log_share[weights.episode] - divisor[weights.step])
+    return StepMeans(np.bincount(weights.step, share * values, weights.horizon), share, totals)
+
+
 def weighted_by_step(
     weights: ImportanceWeights,
-    reward: np.ndarray,
+    values: np.ndarray,
     discount: float,
     log_share: np.ndarray,
     over_nothing: float = np.nan,
 ) -> Weighed:
-    """Return sum_t gamma^t R_t, with R_t = sum(w_t r_t) / sum(w_t) over the episodes, and the episodes' influences.
+    """Return sum_t gamma^t m_t, with m_t = sum(w_t x_t) / sum(w_t) over the episodes, and the episodes' influences.
 
-    That of an episode is the sum of gamma^t w_t (r_t - R_t) / sum(w_t) over all steps, those after its end included,
-    where its reward is 0 and its weight the last one.
+    That of an episode is the sum of gamma^t w_t (x_t - m_t) / sum(w_t) over all steps, those after its end included,
+    where x_t is 0 and its weight the last one.
 
     Args:
         weights: Of E episodes of at most T steps.
-        reward: [n].
+        values: x, [n].
         discount: In [0, 1].
         log_share: How often each episode counts, [E].
-        over_nothing: R_t where all weights of a step are 0.
+        over_nothing: m_t where all weights of a step are 0.
     """
-    totals = log_totals(weights, log_share)
+    mean, share, totals = means_by_step(weights, values, log_share)
     empty = totals == -np.inf
-    log_weight = weights.log_weight + log_share[weights.episode]
-    relative = np.exp(log_weight - np.where(empty, 0.0, totals)[weights.step])
     gamma = discount ** np.arange(weights.horizon)
-    mean = np.bincount(weights.step, relative * reward, weights.horizon)
     value = float(np.sum(gamma * np.where(empty, over_nothing, mean)))
-    while_alive = np.add.reduceat(discount**weights.step * relative * (reward - mean[weights.step]), weights.first)
+    while_alive = np.add.reduceat(gamma[weights.step] * share * (values - mean[weights.step]), weights.first)
     after = _after_the_end(gamma * mean, np.where(empty, np.inf, totals), weights, log_share)
     return Weighed(value, while_alive - after)
 

@@ -79,3 +79,20 @@ def every_episode():
         action_values[discount] = np.array(left)
     value = {discount: float(START @ (TARGET * q[-1]).sum(axis=1)) for discount, q in action_values.items()}
     return EveryEpisode(log, value, action_values)
+
+
+@pytest.fixture(scope="session")
+def draw_episodes(every_episode):
+    """Return a function that draws a log of so many episodes, without weights, from a seed."""
+
+    def draw(episodes, seed):
+        log = every_episode.log
+        chosen = np.random.default_rng(seed).choice(log.episodes, episodes, p=log.weight[log.first])
+        length = (log.last - log.first + 1)[chosen]
+        rows = np.concatenate([np.arange(log.first[one], log.last[one] + 1) for one in chosen])
+        columns = ("step", "action", "reward", "terminated", "truncated", "observation", "next_observation")
+        columns += ("behaviour_probability", "target_probability", "next_target_probability")
+        taken = {name: getattr(log, name)[rows] for name in columns}
+        return LoggedSteps(2, np.repeat(np.arange(episodes), length), **taken)
+
+    return draw
