@@ -112,8 +112,9 @@ def diagnose(source: Any, discount: float | None = None) -> Diagnostics:
     if isinstance(source, Moments):
         moments, complete = source, None
     else:
-        moments, complete = source.moments(), bellman_complete(source)
-        discount = source.discount if discount is None else discount
+        process = getattr(source, "mdp", source)  # LinearMDP keeps its arrays there
+        moments, complete = process.moments(), bellman_complete(process)
+        discount = process.discount if discount is None else discount
     if discount is None or not 0 <= discount <= 1:
         raise ValueError(f"discount must lie in [0, 1], not {discount}")
     told = _diagnose(moments, float(discount))
@@ -177,7 +178,8 @@ def _diagnose(moments: Moments, discount: float) -> Diagnostics:
     told["singular"] = np.ones(len(covariance), dtype=bool)
     for rank in np.unique(basis.rank):
         index = np.flatnonzero(basis.rank == rank)
-        own = Whitening(basis.matrix[index, :rank], basis.hidden[index, rank:], basis.rank[index])
+        own = Whitening(*(array[index] for array in basis))
+        own = own._replace(matrix=own.matrix[:, :rank], hidden=own.hidden[:, rank:])
         known_of = [None if one is None else one[index] for one in (following, start)]
         for name, values in _of_one_rank(own, discount, covariance[index], cross[index], *known_of).items():
             told[name][index] = values
@@ -189,7 +191,7 @@ def _diagnose(moments: Moments, discount: float) -> Diagnostics:
     if start is None:
         told["coverage"] = None
         reasons["coverage"] = "the moments hold no features of the starts"
-    conditions = _conditions(told, discount)
+    conditions = _conditions(told, discount, basis.rounding)
     whole = np.isfinite(told["iterations"]).all()
     told |= {"rank": basis.rank, "regime": _regimes(conditions)}
     told["iterations"] = told["iterations"].astype(np.int64) if whole else told["iterations"]
@@ -293,23 +295,30 @@ def _in_given_features(covariance: np.ndarray, discounted: np.ndarray, rank: np.
     return told
 
 
-def _conditions(told: dict[str, Any], discount: float) -> dict[str, np.ndarray]:
-    """Return 1 where each condition holds, -1 where it fails, and 0 within the tolerance; int8 [n]."""
+def _conditions(told: dict[str, Any], discount: float, rounding: np.ndarray) -> dict[str, np.ndarray]:
+    """Return 1 where each condition holds, -1 where it fails, and 0 within the tolerance; int8 [n].
+
+    The rounding of an ill-conditioned covariance is added to the tolerance; where it is large, nothing is singular for
+    sure.
+    """
+    tolerance = TOLERANCE + rounding
+    singular = told["singular"] & (rounding < 10 * TOLERANCE)
     sides = {
-        "contractive": _side(1 - told["norm"]),
-        "stable": _side(1 - told["spectral_radius"]),
-        "symmetric_stable": _side(1 - told["symmetric_part"]),
+        "contractive": _side(1 - told["norm"], tolerance),
+        "stable": _side(1 - told["spectral_radius"], tolerance),
+        "symmetric_stable": _side(1 - told["symmetric_part"], tolerance),
         "td_stable": _side(told["td_margin"], _TD_ROUNDING),
-        "invertible": np.where(told["singular"], -1, _side(told["smallest_singular_value"])),
+        "invertible": np.where(singular, -1, _side(told["smallest_singular_value"], tolerance)),
     }
     told["td_stable"] = sides["td_stable"] == 1
     if told["distribution_shift"] is not None:
-        sides["low_distribution_shift"] = _side((discount**-2 if discount else np.inf) - told["distribution_shift"])
+        room = (discount**-2 if discount else np.inf) - told["distribution_shift"]
+        sides["low_distribution_shift"] = _side(room, tolerance)
     undetermined = told["smallest_singular_value"] == 0
     return {name: np.where(undetermined, -1, side).astype(np.int8) for name, side in sides.items()}
 
 
-def _side(distance: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
+def _side(distance: np.ndarray, tolerance: float | np.ndarray) -> np.ndarray:
     """Return the sign of a distance from a threshold, 0 within the tolerance."""
     return np.where(distance > tolerance, 1, np.where(distance < -tolerance, -1, 0))
 

@@ -13,9 +13,10 @@ OUTSIDE = 1e-6
 """How large, in units of the features, what lies outside the covariance's range must be to count; its variance is the
 square, well above the rounding at which an eigenvalue is cut."""
 
-ZERO = 1e-12
+ZERO = 1e-13
 """Below this share of its terms, a difference counts as 0: sums over many rows are rounded more often than once."""
 
+_CUT = 1e-13
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -28,34 +29,39 @@ class Whitening(NamedTuple):
         hidden: [*batch, d, d]: in the last d - rank rows, the directions of which the data show nothing, in units of
             the features; the others are 0.
         rank: Of the covariance, int [*batch].
+        rounding: About how far the whitened matrix's eigenvalues may be off, [*batch]: a thousand units in the last
+            place over the share of the least eigenvalue that is kept; seldom more than a tenth of it was seen.
     """
 
     matrix: np.ndarray
     hidden: np.ndarray
     rank: np.ndarray
+    rounding: np.ndarray
 
 
 def whitening(covariance: np.ndarray, beside: np.ndarray | None = None) -> Whitening:
     """Return the whitening of covariance matrices.
 
-    The features are scaled to unit variance before eigenvalues are cut, at d times the rounding of the largest: a
-    feature in small units is not one that the data lack.
+    The features are scaled to unit variance before eigenvalues are cut, at 1e-13 of the largest, where rounding leaves
+    no digit: a feature in small units is not one that the data lack.
 
     Args:
         covariance: Symmetric and positive semi-definite, [*batch, d, d].
         beside: What stands for the variance of a feature that the data do not show, [*batch, d]; 1 where it is 0.
     """
-    d = covariance.shape[-1]
     variance = np.diagonal(covariance, axis1=-2, axis2=-1)
     beside = np.ones_like(variance) if beside is None else np.where(beside > 0, beside, 1.0)
     scale = 1.0 / np.sqrt(np.where(variance > 0, variance, beside))
     correlation = scale[..., :, None] * covariance * scale[..., None, :]
     eigenvalues, vectors = np.linalg.eigh(correlation)
     eigenvalues, vectors = eigenvalues[..., ::-1], vectors[..., ::-1]
-    kept = eigenvalues > d * _EPS * np.maximum(eigenvalues[..., :1], 0.0)
+    largest = np.maximum(eigenvalues[..., :1], 0.0)
+    kept = eigenvalues > _CUT * largest
     roots = np.where(kept, 1.0 / np.sqrt(np.where(kept, eigenvalues, 1.0)), 0.0)
     directions = np.swapaxes(vectors, -1, -2) * scale[..., None, :]
-    return Whitening(roots[..., None] * directions, np.where(kept, 0.0, 1.0)[..., None] * directions, kept.sum(-1))
+    hidden = np.where(kept, 0.0, 1.0)[..., None] * directions
+    rounding = 1e3 * _EPS * (largest * roots**2).max(-1, initial=0.0)
+    return Whitening(roots[..., None] * directions, hidden, kept.sum(-1), rounding)
 
 
 def smallest_singular_value(matrix: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
