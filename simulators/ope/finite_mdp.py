@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.ope.diagnostics import Diagnostics, diagnose
 from sandtable.simulators.ope.moments import Moments
 
 RewardLaw = Literal["normal", "sign"]
@@ -26,7 +27,7 @@ class Exact(NamedTuple):
     moments: Moments
     theta: np.ndarray | None
     value: float
-    diagnostics: Any
+    diagnostics: Diagnostics
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class FiniteMDP:
         data: mu, the distribution of logged pairs, [S, A]; it need not be one that a policy brings about.
         behaviour: The policy that acts in logged episodes, [S, A].
         discount: In [0, 1]; 1 only if the target policy ends every episode.
-        theta: [d] with ``features @ theta`` the action values of the target policy; None where there is none.
+        theta: [d] with ``features @ theta`` the action values of the target policy; None where there is none, or where
+            it is to be found (``parameters``).
         arrival_rewards: [S]; None: 0.
         reward_noise: Standard deviation of the reward given (s, a, s'), [S, A]; None: 0.
         reward_law: ``normal``; or ``sign``: where ``reward_noise`` is not 0, the reward is -1 or +1, with mean
@@ -174,7 +176,13 @@ class FiniteMDP:
             next_covariance=(phi * after[:, None]).T @ phi,
             next_features="mean",
             next_covariance_from="enumerated",
+            next_reward_moment=mu @ self._next_rewards().reshape(-1, d),
         )
+
+    def _next_rewards(self) -> np.ndarray:
+        """Return the mean of phi' r after each pair, [S, A, d]: the reward may depend on the state arrived at."""
+        paid = self.transitions @ (self.arrival[:, None] * self.state_features)
+        return np.where(self.terminal[:, None, None], 0.0, paid + self.pair_rewards[..., None] * self.next_features())
 
     def moments(self) -> Moments:
         """Return the exact moments of one transition from the data distribution."""
@@ -241,7 +249,7 @@ class FiniteMDP:
     def exact(self, discount: float | None = None) -> Exact:
         """Return what an infinite log would tell; arguments and errors as for ``values``."""
         discount = checked_discount(self.discount if discount is None else discount)
-        return Exact(self.moments(), self.parameters(discount), self.value(discount), None)
+        return Exact(self.moments(), self.parameters(discount), self.value(discount), diagnose(self, discount))
 
     def with_data(self, data: Any) -> Self:
         """Return the same world with other data [S, A]; the behaviour policy is that of the data.

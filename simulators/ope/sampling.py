@@ -92,7 +92,7 @@ def _log(
         next_observation=following,
         behaviour_probability=policy[state, action],
         target_probability=mdp.target[state],
-        next_target_probability=mdp.target[following],
+        next_target_probability=np.where(mdp.terminal[following, None], 0.0, mdp.target[following]),
         features=mdp.features[state, action],
         next_features=mdp.state_features[following],
     )

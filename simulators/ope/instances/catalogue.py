@@ -7,9 +7,26 @@ from typing import Any
 
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.finite_mdp import FiniteMDP
+from sandtable.simulators.ope.instances.chains import boyan, random_walk
+from sandtable.simulators.ope.instances.counterexamples import amortila, baird, kolter, tsitsiklis_van_roy
+from sandtable.simulators.ope.instances.icu_sepsis import icu_sepsis
+from sandtable.simulators.ope.instances.random_world import random_world
 from sandtable.simulators.ope.instances.regimes import REGIMES
+from sandtable.simulators.ope.instances.stages import cobs_graph, wang_foster_kakade
 
-INSTANCES: dict[str, Callable[..., FiniteMDP]] = {**REGIMES}
+INSTANCES: dict[str, Callable[..., FiniteMDP]] = {
+    **REGIMES,
+    "baird": baird,
+    "tsitsiklis-van-roy": tsitsiklis_van_roy,
+    "amortila": amortila,
+    "kolter": kolter,
+    "boyan": boyan,
+    "random-walk": random_walk,
+    "wang-foster-kakade": wang_foster_kakade,
+    "cobs-graph": cobs_graph,
+    "random": random_world,
+    "icu-sepsis": icu_sepsis,
+}
 """Names of the instances, and the function that builds each from its parameters."""
 
 
