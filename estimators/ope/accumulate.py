@@ -21,6 +21,7 @@ def moments_of_rows(
     next_taken: NextFeatures = "mean",
     next_covariance: np.ndarray | None = None,
     source: str = "the rows",
+    numbers: np.ndarray | None = None,
 ) -> Moments:
     """Return the moments of n rows; memory-mapped arrays are read once, chunk by chunk.
 
@@ -34,6 +35,7 @@ def moments_of_rows(
         next_taken: Whether ``next_features`` are means under the target policy or those of one drawn action.
         next_covariance: Of enumerated next actions, [d, d]; only with means.
         source: What messages call these rows.
+        numbers: What messages call each row, [n]; None: their order.
 
     Raises:
         ValueError: The shapes do not agree.
@@ -41,7 +43,7 @@ def moments_of_rows(
     """
     if features.ndim != 2:
         raise ValueError(f"features must be [n, d], not {features.shape}")
-    sums = Accumulator(features.shape[1], next_taken, source)
+    sums = Accumulator(features.shape[1], next_taken, source, numbers)
     sums.add(features, next_features, reward, weight, terminated)
     return sums.moments(initial_features, next_covariance)
 
@@ -81,7 +83,6 @@ def moments_of_log(
     *,
     next_taken: NextFeatures = "mean",
     next_covariance: np.ndarray | None = None,
-    source: str = "the log",
 ) -> Moments:
     """Return the moments of a log that has features; what follows a termination counts as 0, a truncation bootstraps.
 
@@ -90,7 +91,9 @@ def moments_of_log(
         next_taken: Whether its next features are means under the target policy (the reader's) or of drawn actions.
             Features of states alone are ``"drawn"``: nothing was averaged.
         next_covariance: Of enumerated next actions, [d, d]; see ``next_covariance_of_blocks``.
-        source: What messages call the log.
+
+    Raises:
+        InputError: The log has no features, or a number of it is not finite.
     """
     phi, following = features_of(log)
     starts = starts_of(log)
@@ -103,7 +106,8 @@ def moments_of_log(
         initial_features=None if starts is None else starts.features,
         next_taken=next_taken,
         next_covariance=next_covariance,
-        source=source,
+        source=log.source or "the log",
+        numbers=log.rows,
     )
 
 

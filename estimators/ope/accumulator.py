@@ -12,7 +12,7 @@ import numpy as np
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.moments import Moments, NextFeatures
 
-CHUNK_BYTES = 2**22
+CHUNK_BYTES = 2**21
 """Of a chunk of features: few enough that the second product over a chunk finds it in the cache."""
 
 
@@ -27,14 +27,22 @@ class Accumulator:
     Attributes:
         next_features: Whether the next features that are added are means under the target policy or of drawn actions.
         source: What messages call the rows' source, for example a file's path.
+        numbers: What messages call each row, [n]; None: their order.
         rows: How many rows have been added.
     """
 
-    def __init__(self, features: int, next_features: NextFeatures = "mean", source: str = "the rows") -> None:
+    def __init__(
+        self,
+        features: int,
+        next_features: NextFeatures = "mean",
+        source: str = "the rows",
+        numbers: np.ndarray | None = None,
+    ) -> None:
         if features < 1:
             raise ValueError(f"features must be at least 1, not {features}")
         self.next_features = next_features
         self.source = source
+        self.numbers = numbers
         self.rows = 0
         self._weight = 0.0
         self._covariance, self._cross, self._next = (np.zeros((features, features)) for _ in range(3))
@@ -91,18 +99,17 @@ class Accumulator:
         if weight is not None:
             if not ((weight >= 0) & (weight < np.inf)).all():
                 row = int(np.argmin((weight >= 0) & (weight < np.inf)))
-                raise InputError(
-                    f"{self.source}, row {self.rows + row}: weight is {weight[row]}; weights must be finite and >= 0"
-                )
+                raise InputError(f"{self._place(row)}: weight is {weight[row]}; weights must be finite and >= 0")
             root = np.sqrt(np.asarray(weight, dtype=np.float64))
             phi, following, r = phi * root[:, None], following * root[:, None], r * root
-        self._covariance += phi.T @ phi
-        self._cross += phi.T @ following
-        self._reward += phi.T @ r
-        self._reward_square += float(r @ r)
-        if self.next_features == "drawn":
-            self._next += following.T @ following
-            self._next_reward += following.T @ r
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._covariance += phi.T @ phi
+            self._cross += phi.T @ following
+            self._reward += phi.T @ r
+            self._reward_square += float(r @ r)
+            if self.next_features == "drawn":
+                self._next += following.T @ following
+                self._next_reward += following.T @ r
         # a number that is not finite leaves its mark on a sum, whatever it is multiplied with
         sums = self._covariance, self._cross, self._reward_square
         if not all(np.isfinite(total).all() for total in sums):
@@ -123,9 +130,13 @@ class Accumulator:
                 row, column = np.unravel_index(int(np.argmax(bad)), bad.shape)
                 which = name if name == "reward" else f"{name}, column {column},"
                 number = array[row, column]
-                return f"{self.source}, row {self.rows + row}: {which} is {number}; every number must be finite"
-        first, last = self.rows, self.rows + len(reward) - 1
-        return f"{self.source}, rows {first} to {last}: their squares overflow; scale the features or the rewards"
+                return f"{self._place(int(row))}: {which} is {number}; every number must be finite"
+        return f"{self._place(0)} and the next {len(reward)}: squares overflow; scale the features or the rewards"
+
+    def _place(self, row: int) -> str:
+        """Return where a row of the chunk at hand stands."""
+        number = self.rows + row
+        return f"{self.source}, row {number if self.numbers is None else self.numbers[number]}"
 
     def moments(
         self, initial_features: np.ndarray | None = None, next_covariance: np.ndarray | None = None

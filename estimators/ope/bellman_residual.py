@@ -60,5 +60,4 @@ class BellmanResidual:
             status="singular" if deficient else "ok",
             reason=DOUBLE_SAMPLING,
             rows=moments.rows,
-            moments=mean,
         )

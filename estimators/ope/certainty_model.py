@@ -71,7 +71,7 @@ class CertaintyModel:
             reason=reason,
             rows=moments.rows,
             influence=fixed_point_influence(moments, system, solution.x) if regular else None,
-            moments=mean,
+            system=system if regular else None,
             transition=model.matrix,
             reward=model.offset,
         )

@@ -89,7 +89,12 @@ class FQI:
         step = regression(moments, self.discount, self.ridge)
         radius = spectral_radius(step.matrix)
         converged = radius < 1 - TOLERANCE
-        params, influence = self._iterate(moments, step) if self.iterations else self._limit(moments, step, converged)
+        system, influence = None, None
+        if self.iterations is None:
+            params, system = self._limit(moments, step, converged)
+            influence = None if system is None else fixed_point_influence(moments, system, params)
+        else:
+            params, influence = self._iterate(moments, step)
         worst = float(np.max(radius))
         reason = ""
         if not converged.all():
@@ -111,7 +116,7 @@ class FQI:
             reason=reason,
             rows=moments.rows,
             influence=influence,
-            moments=moments.mean(),
+            system=system,
         )
 
     def _iterate(self, moments: Moments, step: Regression) -> tuple[np.ndarray, Influence | None]:
@@ -126,7 +131,8 @@ class FQI:
 
     def _limit(
         self, moments: Moments, step: Regression, converged: np.ndarray
-    ) -> tuple[np.ndarray, Influence | None]:
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the limits, NaN where there is none, and the system that all of them solve, where there is one."""
         d = moments.features
         params = np.full(step.offset.shape, np.nan)
         if not converged.any():
@@ -139,5 +145,4 @@ class FQI:
             kept = np.eye(d) - step.matrix[converged][lost]
             solved[lost] = solve_system(kept, step.offset[converged][lost]).x
         params[converged] = solved
-        influence = fixed_point_influence(moments, system, params) if converged.ndim == 0 and not lost.any() else None
-        return params, influence
+        return params, system if converged.all() and not lost.any() else None

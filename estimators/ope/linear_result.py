@@ -51,7 +51,8 @@ class LinearResult:
         cov_type: ``"hc0"``, ``"cluster"`` or ``"homoskedastic"``; None without.
         rows: How many rows the moments sum; 0 for a distribution.
         influence: Of a row on the value; None where there is no start, no value, or a batch.
-        moments: What was fitted, per unit of weight; None of a QR fit.
+        system: The matrix with ``system @ params = E phi r``, in mean moments, [d, d]; None where the parameters are no
+            solution of such a system.
     """
 
     estimator: str
@@ -71,7 +72,7 @@ class LinearResult:
     cov_type: str | None = None
     rows: Any = 0
     influence: Influence | None = field(default=None, repr=False)
-    moments: Moments | None = field(default=None, repr=False)
+    system: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def bse(self) -> np.ndarray:

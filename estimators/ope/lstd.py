@@ -105,7 +105,7 @@ class LSTD:
             reason=reason,
             rows=moments.rows,
             influence=fixed_point_influence(moments, matrix, params),
-            moments=moments.mean(),
+            system=matrix,
         )
 
 

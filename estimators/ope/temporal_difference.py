@@ -86,7 +86,7 @@ class ExpectedTD:
             reason=reason,
             rows=moments.rows,
             influence=influence,
-            moments=mean,
+            system=system if self.iterations is None else None,
         )
 
     def _step(self, system: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
