@@ -8,7 +8,7 @@ from scipy import stats
 
 Interval = Literal["hc0", "cluster", "episode_bootstrap", "one_step_bootstrap", "none"]
 """Where the standard error comes from; what each assumes is told in ``estimators/ope/intervals.py``."""
-Status = Literal["ok", "diverged", "singular", "not run"]
+Status = Literal["ok", "diverged", "singular", "not converged", "not run"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class ValueEstimate:
         interval: How the standard error, or the replicates, came about.
         replicates: Bootstrap values, [B]; the interval is then made of their percentiles. None for a normal interval.
         status: ``"ok"``; ``"diverged"``, where an iteration does; ``"singular"``, where the data do not determine the
-            parameters, and the least-norm ones were taken; ``"not run"``, where the log cannot serve the estimator.
+            parameters, and the least-norm ones were taken; ``"not converged"``, where a training ended too early;
+            ``"not run"``, where the log cannot serve the estimator.
         reason: One sentence, where the status is not ``"ok"`` or something is to be known; else empty.
         iterations: How many were made; None for what needs none, and for a limit.
         params: Of the value function, [d]; None where there are none.
