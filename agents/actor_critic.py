@@ -49,7 +49,8 @@ class ActorCritic(Replicated):
 
     Args:
         replicas: R.
-        observation_space: ``Box``, ``Discrete`` (seen one-hot), or a ``Dict`` of them.
+        observation_space: ``Box``, ``MultiBinary``, ``Discrete`` and ``MultiDiscrete`` (seen one-hot), or a ``Dict``
+            of them.
         policy: The distribution over actions.
         hidden: Widths of the hidden layers of both.
         key: A seed, or one key a replica, [R].
@@ -247,6 +248,12 @@ def features(observation: Any, space: gym.Space[Any]) -> Tensor:
         return torch.cat([features(observation[name], own) for name, own in space.spaces.items()], -1)
     if isinstance(space, gym.spaces.Discrete):
         return functional.one_hot(observation.long() - int(space.start), int(space.n)).float()
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        start, many = space.start.tolist(), space.nvec.tolist()
+        each = [gym.spaces.Discrete(n, start=first) for n, first in zip(many, start, strict=True)]
+        return torch.cat([features(observation[..., i], own) for i, own in enumerate(each)], -1)
+    if isinstance(space, gym.spaces.MultiBinary):
+        return observation.float().flatten(2)
     if not isinstance(space, gym.spaces.Box):
-        raise ValueError(f"observations must be Box, Discrete or a Dict of them, not {space}")
+        raise ValueError(f"observations must be Box, Discrete, Multi* or a Dict of them, not {space}")
     return observation.flatten(2) if observation.ndim > 3 else observation

@@ -21,8 +21,8 @@ class ProcessEnv(gym.Env[Any, Any]):
     """A decision process as a Gymnasium environment, with numpy.
 
     ``reset(seed=s)`` starts episode 0 of the key of seed s, ``reset()`` the next episode; the entries of ``options``
-    are the process's options of reset. ``info`` holds the step's results as numbers and, at the end of an episode,
-    ``episode_return``, ``episode_length`` and the process's ``summary`` of it.
+    are the process's options of reset. ``info`` holds the step's results as numbers (or arrays) and, at the end of an
+    episode, ``episode_return``, ``episode_length`` and the process's ``summary`` of it.
 
     Args:
         process: The world.
@@ -71,7 +71,7 @@ class ProcessEnv(gym.Env[Any, Any]):
         self._length += 1
         self._tallies = _added(self._tallies, self.process.tally(info))
         ended = bool(terminated[0]), bool(truncated[0])
-        results = {name: value[0].item() for name, value in info.items()}
+        results = {name: value[0].item() if value.ndim == 1 else np.array(value[0]) for name, value in info.items()}
         if any(ended):
             results |= {"episode_return": self._return, "episode_length": self._length}
             summary = self.process.summary(self._tallies, np.array([self._length]))

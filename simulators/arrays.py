@@ -54,6 +54,31 @@ def _kept(contents: bytes, dtype: str, shape: tuple[int, ...], where: str) -> Ar
     return torch.asarray(np.frombuffer(contents, dtype).reshape(shape).copy(), device=where)
 
 
+class Constant:
+    """An array that many calls need, copied to each library and device once.
+
+    Attributes:
+        values: The array, numpy.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+        self._copies: dict[tuple[str, str], Array] = {}
+
+    def on(self, reference: Array) -> Array:
+        """Return the array in the library and on the device of ``reference``."""
+        if isinstance(reference, NUMPY):
+            return self.values
+        place = namespace(reference).__name__, str(reference.device)
+        if place not in self._copies:
+            self._copies[place] = like(reference, self.values)
+        return self._copies[place]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the copies behind when pickled."""
+        return {"values": self.values, "_copies": {}}
+
+
 def positive(values: Array) -> Array:
     """Return ``max(values, 0)``; where ``values`` is 0 its gradient is that of the values."""
     if isinstance(values, NUMPY):

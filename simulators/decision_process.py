@@ -6,7 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 
-from sandtable.simulators.arrays import Array, namespace
+from sandtable.simulators.arrays import Array, namespace, tree_map
+from sandtable.simulators.random import fold_in
 
 Observation = Any
 """An array [*batch, k], or a dict of such arrays."""
@@ -67,6 +68,10 @@ class DecisionProcess(ABC):
     def observe(self, state: State) -> Observation:
         """Return what the decision maker sees before acting: [*batch, k], or a dict of such arrays."""
 
+    def encode(self, observation: Observation) -> Observation:
+        """Return what networks are fed of an observation; the observation itself by default."""
+        return observation
+
     @abstractmethod
     def step(self, state: State, action: Array) -> Step:
         """Act once.
@@ -114,17 +119,15 @@ class TaskState(NamedTuple):
 
     Attributes:
         key: int64 [*batch].
-        episode: int64, [] or [*batch].
+        episode: int64, [*batch].
         t: int64, []; 0 before the step, 1 after it.
-        input: [d, *batch] (batch axes last, as in every state).
-        target: [..., *batch].
+        example: What ``Task.draw`` returned, with the batch axes last, as in every state.
     """
 
     key: Array
     episode: Array
     t: Array
-    input: Array
-    target: Array
+    example: Any
 
 
 class Task(DecisionProcess):
@@ -138,7 +141,7 @@ class Task(DecisionProcess):
 
     @abstractmethod
     def sample(self, key: Array) -> Batch:
-        """Draw one example a row.
+        """Draw one example a row, as networks are fed it.
 
         Args:
             key: int64 [*batch].
@@ -155,46 +158,46 @@ class Task(DecisionProcess):
         """Return further measures of each example, [*batch]; none by default."""
         return {}
 
+    def draw(self, key: Array) -> Any:
+        """Draw one example a row, as the world holds it: a NamedTuple of arrays [*batch, ...].
+
+        The first is what is observed; ``sample`` tells what networks make of the same draw. By default they are one.
+        """
+        return self.sample(key)
+
     def reset(self, key: Array, *, episode: Any = 0, **options: Any) -> TaskState:
         """Draw the example of each row; see ``DecisionProcess.reset``."""
-        from sandtable.simulators.random import fold_in
-
         xp = namespace(key)
-        batch = self.sample(fold_in(key, episode))
-        last = tuple(range(key.ndim, batch.input.ndim)) + tuple(range(key.ndim))
-        last_target = tuple(range(key.ndim, batch.target.ndim)) + tuple(range(key.ndim))
         return TaskState(
             key=key,
             episode=xp.zeros_like(key) + episode,
             t=xp.zeros((), dtype=xp.int64, device=key.device),
-            input=xp.permute_dims(batch.input, last),
-            target=xp.permute_dims(batch.target, last_target),
+            example=tree_map(lambda array: _rotated(array, key.ndim), self.draw(fold_in(key, episode))),
         )
 
-    def _batch(self, state: TaskState) -> Batch:
+    def example(self, state: TaskState) -> Any:
         """Return the examples with the batch axes first again."""
-        xp = namespace(state.key)
         rows = state.key.ndim
-
-        def first(array: Array) -> Array:
-            own = array.ndim - rows
-            return xp.permute_dims(array, tuple(range(own, array.ndim)) + tuple(range(own)))
-
-        return Batch(first(state.input), first(state.target))
+        return tree_map(lambda array: _rotated(array, array.ndim - rows), state.example)
 
     def observe(self, state: TaskState) -> Observation:
-        """Return the input, [*batch, d]."""
-        return self._batch(state).input
+        """Return what is observed of the example, [*batch, ...]."""
+        return self.example(state)[0]
 
     def step(self, state: TaskState, action: Array) -> Step:
         """Score the prediction; the episode terminates."""
+        batch = self.example(state)
+        return self._ended(state, -self.loss(action, batch), self.metrics(action, batch))
+
+    def _ended(self, state: TaskState, reward: Array, info: dict[str, Array]) -> Step:
+        """Return the only step of an episode."""
         xp = namespace(state.key)
-        batch = self._batch(state)
         ended = xp.ones(state.key.shape, dtype=xp.bool, device=state.key.device)
-        return Step(
-            state=state._replace(t=state.t + 1),
-            reward=-self.loss(action, batch),
-            terminated=ended,
-            truncated=~ended,
-            info=self.metrics(action, batch),
-        )
+        return Step(state._replace(t=state.t + 1), reward, ended, ~ended, info)
+
+
+def _rotated(array: Array, first: int) -> Array:
+    """Return a view of an array whose first axes are its last."""
+    if first in (0, array.ndim):
+        return array
+    return namespace(array).permute_dims(array, (*range(first, array.ndim), *range(first)))

@@ -1,5 +1,8 @@
 """What a user can put right: one sentence that names the file, the row or the argument, and says what to do."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Input that cannot be used as it is; the command line prints its message and exits with code 2."""
@@ -10,3 +13,20 @@ class MissingExtraError(ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an optional dependency: pip install 'sandtable[{extra}]'")
+
+
+def require_name(what: str, name: object, known: Iterable[str]) -> None:
+    """Raise unless ``name`` is one of the known ones; the nearest of them is suggested.
+
+    Args:
+        what: What is named, for example ``"loss"``.
+        name: What was given.
+        known: What can be given.
+
+    Raises:
+        InputError: It is none of them.
+    """
+    names = list(known)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        raise InputError(f"{what} {name!r}: there are {', '.join(names)}" + (f"; is it {near[0]}?" if near else ""))

@@ -16,6 +16,8 @@ ENVIRONMENTS = {
     "sandtable/Inventory-v0": "sandtable.envs.inventory:inventory",
     "sandtable/LinearMDP-v0": "sandtable.envs.ope:linear_mdp",
     "sandtable/SparseParity-v0": "sandtable.envs.tasks:sparse_parity",
+    "sandtable/GroupOperation-v0": "sandtable.envs.tasks:group_operation",
+    "sandtable/Tabular-v0": "sandtable.envs.tasks:tabular",
 }
 """Ids of the environments, and what makes them: ``<entry>_env`` one, ``<entry>_vector_env`` a batch."""
 

@@ -91,7 +91,7 @@ def test_a_task_of_one_step_ends_in_every_step():
     for episode in range(3):
         state = process.reset(make_key([3, 4, 5, 6, 7]), episode=episode)
         np.testing.assert_array_equal(seen, process.observe(state))
-        actions = np.full((5, 1), 0.5, np.float32)
+        actions = np.array([0, 1, 1, 0, 1])
         seen, reward, done, infos = env.step(actions)
         np.testing.assert_array_equal(reward, process.step(state, actions).reward)
         assert done.all()
@@ -104,6 +104,8 @@ def test_a_task_of_one_step_ends_in_every_step():
     [
         lambda: gym.make_vec("sandtable/LostSales-v0", num_envs=4, lead_time=1, horizon=10),
         lambda: gym.make_vec("sandtable/SparseParity-v0", num_envs=4, n=5, k=1),
+        lambda: gym.make_vec("sandtable/GroupOperation-v0", num_envs=4, group="Z_5"),
+        lambda: gym.make_vec("sandtable/Tabular-v0", num_envs=4, feedback="full"),
         lambda: gym.make_vec("sandtable/Inventory-v0", num_envs=4, horizon=5),
     ],
 )

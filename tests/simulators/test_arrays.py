@@ -1,3 +1,4 @@
+import pickle
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ from array_api_compat import numpy as numpy_namespace
 from array_api_compat import torch as torch_namespace
 from numpy.testing import assert_array_equal
 
-from sandtable.simulators.arrays import at_most, like, namespace, positive, straight_through, tree_map
+from sandtable.simulators.arrays import Constant, at_most, like, namespace, positive, straight_through, tree_map
 
 
 class Pair(NamedTuple):
@@ -91,3 +92,14 @@ def test_small_constants_are_moved_to_a_device_once():
     assert like(reference, large) is not like(reference, large)
     here = torch.empty(0)
     assert like(here, np.arange(3)) is not like(here, np.arange(3))
+
+
+def test_a_constant_is_copied_to_each_library_once_and_pickled_without_its_copies():
+    constant = Constant(np.arange(3))
+    assert constant.on(np.zeros(1)) is constant.values
+    there = constant.on(torch.zeros(1))
+    assert torch.equal(there, torch.arange(3))
+    assert constant.on(torch.ones(2)) is there
+    again = pickle.loads(pickle.dumps(constant))
+    assert_array_equal(again.values, constant.values)
+    assert again.on(torch.zeros(1)) is not there

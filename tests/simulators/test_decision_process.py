@@ -40,7 +40,7 @@ def test_task_is_one_step_whose_reward_is_minus_the_loss(key):
     state = task.reset(key)
     seen = task.observe(state)
     assert seen.shape == (*key.shape, 3)
-    assert state.input.shape == state.target.shape == (3, *key.shape)
+    assert state.example.input.shape == state.example.target.shape == (3, *key.shape)
     step = task.step(state, seen)
     assert_array_equal(np.asarray(step.reward), -np.asarray(((seen / 2) ** 2).sum(-1)))
     assert step.terminated.shape == key.shape

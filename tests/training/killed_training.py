@@ -23,7 +23,7 @@ from sandtable.training import MLP, AdamW, Checkpoints, JsonLines, Supervised, V
 
 def train(folder):
     """Train to the end, and write what came out."""
-    task = SparseParity(10, 2)
+    task = SparseParity(10, 2, loss="hinge")
     training = fit(
         MLP(3, 10, [16], 1, key=0),
         Supervised(task, 16),

@@ -88,7 +88,7 @@ def test_damaged_checkpoint_is_named(tmp_path):
 def train(folder, n=10, key=0, **settings):
     settings = {"steps": 4, "optimizer": SGD(0.1), "schedule": cosine(10), "log_every": 2, **settings}
     network = MLP(2, n, [8], 1, key=0, activation=settings.pop("activation", "relu"))
-    objective = Supervised(SparseParity(n, settings.pop("k", 2)), settings.pop("batch", 8))
+    objective = Supervised(SparseParity(n, settings.pop("k", 2), loss="hinge"), settings.pop("batch", 8))
     return fit(network, objective, key=key, checkpoint=Checkpoints(folder, every=2), **settings)
 
 

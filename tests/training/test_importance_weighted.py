@@ -140,7 +140,8 @@ def test_gradient_of_a_gaussian_is_that_of_its_expected_reward():
         def loss(self, output, batch):
             return (output[..., 0] - 1.5) ** 2
 
-    objective = ImportanceWeighted(Rollouts(Distance(4, 1), 200, 1), Gaussian((-99.0,), (99.0,)), "plain", **EXACT)
+    source = Rollouts(Distance(4, 1, feedback="full", loss="square"), 200, 1)
+    objective = ImportanceWeighted(source, Gaussian((-99.0,), (99.0,)), "plain", **EXACT)
     mean, log_deviation = gradients(Normal(0.5, -0.7, 400), objective, replica_keys(1, 400))
     assert_within_four_standard_errors(mean[:, 0, 0], torch.tensor(-2 * (0.5 - 1.5)).double())
     exact = torch.tensor(-2 * np.exp(2 * -0.7))
@@ -386,7 +387,7 @@ def test_settings_out_of_range_are_refused(bandit, settings):
 
 
 def test_a_task_is_learned_from_its_rewards_as_from_its_loss():
-    task = SparseParity(4, 1, loss="square")
+    task = SparseParity(4, 1, feedback="full", loss="square")
     judge = Supervised(task, 512)
 
     class Regression(Replicated):
@@ -395,7 +396,7 @@ def test_a_task_is_learned_from_its_rewards_as_from_its_loss():
             self.mean, self.value = MLP(1, 4, (16,), 1, key=0), MLP(1, 4, (16,), 1, key=1)
 
         def forward(self, observation):
-            return (self.mean(observation), torch.full((1, 1, 1), -1.0)), self.value(observation)[..., 0]
+            return (self.mean(1 - 2 * observation), torch.full((1, 1, 1), -1.0)), self.value(observation)[..., 0]
 
     network = Regression()
     source = Rollouts(task, 256, 1)

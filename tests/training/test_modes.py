@@ -33,7 +33,7 @@ from sandtable.training.keys import replica_keys
 from sandtable.training.step import Runner, Stepper
 from sandtable.training.validation import start_stopping
 
-TASK = SparseParity(10, 2)
+TASK = SparseParity(10, 2, loss="hinge")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device on this machine")
 
 

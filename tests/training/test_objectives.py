@@ -62,9 +62,10 @@ class Constant(Replicated):
         return self.inflow[:, None].expand(*observation["level"].shape)
 
 
-@pytest.mark.parametrize("loss", ["hinge", "square", "logistic"])
+@pytest.mark.parametrize("loss", ["hinge", "square", "cross-entropy"])
 def test_supervised_and_pathwise_have_the_same_gradient_on_a_task(loss):
-    task, network, key = SparseParity(10, 2, loss=loss), MLP(3, 10, [16], 1, key=0), replica_keys(7, 3)
+    task, key = SparseParity(10, 2, feedback="full", loss=loss), replica_keys(7, 3)
+    network = MLP(3, 10, [16], task.outputs, key=0)
     gradients = []
     for objective in (Supervised(task, 32), Pathwise(task, 32)):
         values, _, _ = objective.loss(network, key, (), 0)
@@ -113,6 +114,7 @@ def test_pathwise_gradient_matches_finite_differences():
     [
         lambda: Supervised(SparseParity(), 0),
         lambda: Pathwise(Tank(), 0),
+        lambda: Pathwise(SparseParity(), 1),
         lambda: Pathwise(Tank(), 1, horizon=0),
         lambda: Pathwise(Tank(), 1, discount=1.1),
     ],

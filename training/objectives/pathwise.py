@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
 import torch
 from torch import Tensor, nn
 
@@ -39,18 +40,23 @@ class Pathwise(Objective):
             raise ValueError(f"horizon must be at least 1, not {self.horizon}")
         if not 0 <= self.discount <= 1:
             raise ValueError(f"discount must lie in [0, 1], not {self.discount}")
+        if not isinstance(self.process.action_space, gym.spaces.Box):
+            raise ValueError(
+                f"process must have actions to differentiate in, a Box, not {self.process.action_space}; "
+                "a task has them with feedback='full'"
+            )
 
     def loss(self, network: nn.Module, key: Tensor, carry: Carry, update: int) -> tuple[Tensor, Metrics, Carry]:
         """Return minus the mean return, [R]; the metric ``return`` is the mean discounted return.
 
-        The network maps what ``process.observe`` returns for rows [R, batch], an array or a dict of arrays, to actions
-        [R, batch, *action_space.shape].
+        The network maps what ``process.encode`` makes of the observations of rows [R, batch], an array or a dict of
+        arrays, to actions [R, batch, *action_space.shape].
         """
         state = self.process.reset(row_keys(key, self.batch), **self.reset_options)
         alive = torch.ones(len(key), self.batch, dtype=torch.bool, device=key.device)
         total: Tensor | float = 0.0
         for t in range(min(self.horizon or self.process.horizon, self.process.horizon)):
-            step = self.process.step(state, network(self.process.observe(state)))
+            step = self.process.step(state, network(self.process.encode(self.process.observe(state))))
             total = total + torch.where(alive, step.reward, 0) * self.discount**t
             alive = alive & ~(step.terminated | step.truncated)
             state = step.state
