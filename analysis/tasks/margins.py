@@ -56,7 +56,7 @@ def group_network_margin(u: Array, v: Array, w: Array, group: FiniteGroup, memor
         xp = namespace(u)
         hidden = (u[..., start:stop, None] + v[..., None, :]) ** 2  # [R, m, a, b]
         hidden = xp.reshape(hidden, (*hidden.shape[:-2], -1))
-        return xp.matmul(xp.matrix_transpose(hidden), w), like(u, group.table[start:stop].reshape(-1))
+        return xp.matmul(xp.matrix_transpose(hidden), w), like(u, group.table[start:stop].flatten())
 
     return _margin(logits, [u, v, w], 3, group.order, group.order, memory)
 

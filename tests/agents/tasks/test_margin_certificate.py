@@ -67,7 +67,7 @@ def test_ascent_from_200_restarts_finds_no_larger_margin(name):
 def test_whole_networks_that_climb_their_own_margin_stay_below_the_maximum(p, least):
     """200 networks of 4 (p - 1) neurons, by Adam on a soft minimum that hardens; no part of the proof is used."""
     group, generator = parse(f"Z_{p}"), torch.Generator().manual_seed(0)
-    table = torch.as_tensor(group.table.ravel()).long()
+    table = torch.tensor(group.table.flatten())
     network = torch.randn((3, 200, 4 * (p - 1), p), generator=generator, dtype=torch.float64).requires_grad_()
     optimizer = torch.optim.Adam([network], lr=0.03)
     steps, maximum = 3000, maximum_margin(group)
