@@ -14,7 +14,7 @@ import numpy as np
 
 from sandtable.simulators.ope.lyapunov import powers_and_lyapunov, powers_until
 from sandtable.simulators.ope.moments import Moments
-from sandtable.simulators.ope.whitening import OUTSIDE, Whitening, smallest_singular_value, whitening
+from sandtable.simulators.ope.whitening import OUTSIDE, Whitening, smallest_singular_value, unseen_variance, whitening
 
 TOLERANCE = 1e-9
 """Within it a strict comparison is not decided."""
@@ -173,7 +173,7 @@ def _diagnose(moments: Moments, discount: float) -> Diagnostics:
     for array in (covariance, cross, following, start):
         if array is not None and not np.isfinite(array).all():
             raise ValueError("moments must be finite to be diagnosed")
-    basis = whitening(covariance, _unseen_variance(covariance, cross, following))
+    basis = whitening(covariance, unseen_variance(covariance, cross, following))
     told: dict[str, Any] = {name: np.full(len(covariance), np.inf) for name in _NUMBERS}
     told["singular"] = np.ones(len(covariance), dtype=bool)
     for rank in np.unique(basis.rank):
@@ -216,13 +216,6 @@ _NUMBERS = (
     "iterations",
     "coverage",
 )
-
-
-def _unseen_variance(covariance: np.ndarray, cross: np.ndarray, following: np.ndarray | None) -> np.ndarray:
-    """Return how large next features are that the data never show, squared, [n, d]."""
-    variance = np.diagonal(covariance, axis1=-2, axis2=-1)[..., None]
-    reach = (cross**2 / np.where(variance > 0, variance, np.inf)).max(-2)
-    return reach if following is None else np.maximum(reach, np.diagonal(following, axis1=-2, axis2=-1))
 
 
 def _of_one_rank(

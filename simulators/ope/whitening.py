@@ -64,6 +64,19 @@ def whitening(covariance: np.ndarray, beside: np.ndarray | None = None) -> White
     return Whitening(roots[..., None] * directions, hidden, kept.sum(-1), rounding)
 
 
+def unseen_variance(covariance: np.ndarray, cross: np.ndarray, following: np.ndarray | None = None) -> np.ndarray:
+    """Return the squared size of next features, [*batch, d], to stand in for the variance of those not seen before.
+
+    Args:
+        covariance: [*batch, d, d].
+        cross: [*batch, d, d]; by Cauchy and Schwarz its entries bound the next features from below.
+        following: Next covariance, [*batch, d, d], if it is known.
+    """
+    variance = np.diagonal(covariance, axis1=-2, axis2=-1)[..., None]
+    reach = (cross**2 / np.where(variance > 0, variance, np.inf)).max(-2)
+    return reach if following is None else np.maximum(reach, np.diagonal(following, axis1=-2, axis2=-1))
+
+
 def smallest_singular_value(matrix: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest singular values of matrices, and which are singular as far as their rounding tells.
 
