@@ -91,9 +91,9 @@ class FiniteMDP:
         object.__setattr__(self, "terminal", np.asarray(self.terminal, bool))
         if self.terminal.shape != (states,):
             raise InputError(f"{self.name}: terminal has shape {self.terminal.shape}; it must be ({states},)")
+        check_distributions(f"{self.name}: data", self.data.ravel(), self.data)
         for name in ("transitions", "target", "behaviour", "initial"):
             check_distributions(f"{self.name}: {name}", getattr(self, name))
-        check_distributions(f"{self.name}: data", self.data.ravel(), self.data)
         self._check_terminal()
         if not 0 <= self.discount <= 1:
             raise InputError(f"{self.name}: discount is {self.discount}; it must lie in [0, 1]")

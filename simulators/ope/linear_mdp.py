@@ -11,6 +11,7 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.alias import AliasTables, alias_tables, look_up
 from sandtable.simulators.ope.finite_mdp import Exact, FiniteMDP
 from sandtable.simulators.ope.instances.catalogue import instance as build
+from sandtable.simulators.ope.instances.catalogue import parameters_of
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.sampling import Mode, sampled
 from sandtable.simulators.random import bits, fold_in, normal, uniform
@@ -59,7 +60,7 @@ class LinearMDP(DecisionProcess):
         instance: Name of an instance (``instances/catalogue.py``), or a ``FiniteMDP`` of one's own.
         data: Distribution over pairs of logged transitions, [S][A]; None: that of the instance. Given, it also sets the
             behaviour policy of logged episodes: its own shares of actions, uniform in states without data.
-        horizon: Steps in an episode; None: that of the instance.
+        horizon: Steps in an episode, and stages of an instance that has them; None: that of the instance.
         noise: Standard deviation of normal noise on every reward; None: what the instance has.
         **parameters: Those of the instance.
 
@@ -83,6 +84,8 @@ class LinearMDP(DecisionProcess):
     ) -> None:
         if isinstance(instance, FiniteMDP) and parameters:
             raise InputError(f"a FiniteMDP takes no parameters, not {sorted(parameters)}")
+        if not isinstance(instance, FiniteMDP) and horizon is not None and "horizon" in parameters_of(instance):
+            parameters["horizon"] = horizon
         mdp = instance if isinstance(instance, FiniteMDP) else build(instance, **parameters)
         mdp = mdp if data is None else mdp.with_data(data)
         self.mdp = mdp if noise is None else mdp.with_noise(noise)
@@ -95,6 +98,7 @@ class LinearMDP(DecisionProcess):
         flat = (self.mdp.pair_rewards.ravel(), self.mdp.arrival, self.mdp.noise.ravel(), self.mdp.terminal)
         self._tables = _Tables(alias_tables(mdp.initial[None]), alias_tables(moves), *flat)
         self._moved: dict[str, _Tables] = {}
+        self._pays_on_arrival, self._noisy = bool(self.mdp.arrival.any()), bool(self.mdp.noise.any())
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the moved copies behind when pickled."""
@@ -160,9 +164,9 @@ class LinearMDP(DecisionProcess):
     def _reward(self, tables: _Tables, state: LinearState, pair: Array, position: Array) -> Array:
         """Return the reward of each row, [*batch]."""
         reward = look_up(tables.rewards, pair)
-        if self.mdp.arrival.any():
+        if self._pays_on_arrival:
             reward = reward + look_up(tables.arrival, position)
-        if not self.mdp.noise.any():
+        if not self._noisy:
             return reward
         deviation, stream = look_up(tables.noise, pair), fold_in(state.moves, _REWARD)
         if self.mdp.reward_law == "normal":

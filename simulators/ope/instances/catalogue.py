@@ -40,13 +40,21 @@ def instance(name: str, **parameters: Any) -> FiniteMDP:
     Raises:
         InputError: There is no such instance or parameter, or a value is out of its range.
     """
+    known = parameters_of(name)
+    unknown = [parameter for parameter in parameters if parameter not in known]
+    if unknown:
+        raise InputError(f"instance {name}: there is no parameter {unknown[0]!r}; it has {', '.join(known)}")
+    return INSTANCES[name](**parameters)
+
+
+def parameters_of(name: str) -> list[str]:
+    """Return the names of the parameters of an instance.
+
+    Raises:
+        InputError: There is no such instance.
+    """
     if name not in INSTANCES:
         close = get_close_matches(str(name).lower(), [one.lower() for one in INSTANCES], n=1)
         meant = [f"; did you mean {one!r}?" for one in INSTANCES if one.lower() in close]
         raise InputError(f"instance {name!r}: there are {', '.join(INSTANCES)}{''.join(meant)}")
-    known = list(inspect.signature(INSTANCES[name]).parameters)
-    unknown = [parameter for parameter in parameters if parameter not in known]
-    if unknown:
-        has = f"it has {', '.join(known)}" if known else "it has none"
-        raise InputError(f"instance {name}: there is no parameter {unknown[0]!r}; {has}")
-    return INSTANCES[name](**parameters)
+    return list(inspect.signature(INSTANCES[name]).parameters)
