@@ -16,6 +16,8 @@ BENCHMARKS = {
     "inventory": "sandtable.benchmarks.inventory",
     "inventory-peers": "sandtable.benchmarks.inventory_peers",
     "ppo": "sandtable.benchmarks.ppo",
+    "regimes": "sandtable.benchmarks.regimes",
+    "tabular": "sandtable.benchmarks.tabular",
     "vector-env": "sandtable.benchmarks.vector_env",
 }
 """Names of the benchmarks, and the modules whose ``benchmark(quick)`` runs them."""
