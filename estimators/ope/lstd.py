@@ -25,6 +25,9 @@ from sandtable.estimators.ope.linear_system import solve_system
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.moments import Moments
 
+FEW_DIGITS = 1e12
+"""Condition number from which on the result says that few digits of the parameters are right."""
+
 
 class RankWarning(UserWarning):
     """The data do not determine the parameters: those of least norm were taken."""
@@ -92,6 +95,9 @@ class LSTD:
         if deficient:
             reason = f"the system has rank {int(rank.min())} of {d}: the least-norm parameters were taken"
             warnings.warn(f"LSTD: {reason}", RankWarning, stacklevel=3)
+        elif (condition > FEW_DIGITS).any():
+            reason = f"the condition number is {condition.max():.2g}: few digits are right"
+            reason += "" if self.solver == "qr" else "; solver 'qr', on rows, loses half as many"
         return LinearResult(
             estimator="lstd",
             params=params,
