@@ -17,4 +17,4 @@ def test_the_loop_over_worlds_finds_the_same_numbers():
     for i in certain:
         for name, value in found[i].items():
             factor = 0.01 if name == "coverage" else 1.0  # the factor (1 - discount)^2 is ours
-            assert factor * value == pytest.approx(getattr(told, name)[i], rel=1e-6), name
+            assert factor * value == pytest.approx(float(getattr(told, name)[i]), rel=1e-6), name
