@@ -44,6 +44,7 @@ def one_by_one(moments: Moments, discount: float) -> list[dict[str, Any]]:
         root = vectors / np.sqrt(np.maximum(values, 1e-300)) @ vectors.T
         a, system, identity = discount * root @ cross @ root, covariance - discount * cross, np.eye(len(cross))
         radius = np.abs(linalg.eigvals(a)).max()
+        needed = np.linalg.lstsq(system.T, start, rcond=None)[0]
         found = {
             "distribution_shift": linalg.eigvalsh(root @ following @ root)[-1],
             "norm": linalg.svdvals(a)[0],
@@ -53,7 +54,7 @@ def one_by_one(moments: Moments, discount: float) -> list[dict[str, Any]]:
             "condition_g": np.linalg.cond(system),
             "condition_covariance": np.linalg.cond(covariance),
             "td_stable": linalg.eigvals(system).real.min() > 0,
-            "coverage": np.sum((root @ np.linalg.lstsq(system.T, start, rcond=None)[0]) ** 2),
+            "coverage": needed @ covariance @ needed,
         }
         if radius < 1 - 1e-6 and found["norm"] < 1e3:  # beyond, scipy's solver warns
             solution = linalg.eigvalsh(linalg.solve_discrete_lyapunov(a.T, identity))
