@@ -93,7 +93,8 @@ class Accumulator:
         weight: np.ndarray | None,
         terminated: np.ndarray | None,
     ) -> None:
-        phi, following, r = (np.asarray(array, dtype=np.float64) for array in (features, next_features, reward))
+        # arrays in a file need not be aligned, and products of such ones would be copied one by one
+        phi, following, r = (np.require(array, np.float64, "A") for array in (features, next_features, reward))
         if terminated is not None and terminated.any() and following[terminated].any():
             following = np.where(terminated[:, None], 0.0, following)
         if weight is not None:
