@@ -65,7 +65,7 @@ def look_up(table: Array, index: Array) -> Array:
 def alias_tables(probabilities: np.ndarray) -> AliasTables:
     """Return the tables of distributions [R, m], with m of at most 65,536.
 
-    A probability is kept to 2^-32; an outcome of probability 0 is never drawn.
+    A probability is kept to 2^-31; an outcome of probability 0 is never drawn.
 
     Raises:
         ValueError: A row does not sum to 1, or holds what is no probability; there are too many outcomes.
