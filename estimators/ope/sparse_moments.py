@@ -8,6 +8,9 @@ from scipy import sparse
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.moments import Moments, NextFeatures
 
+CHUNK = 2**18
+"""Rows of a table whose cells are counted at once: few enough for the cache, and many more than there are cells."""
+
 
 def moments_of_table(
     index: np.ndarray,
@@ -39,31 +42,23 @@ def moments_of_table(
     """
     n = len(index)
     following = next_index.reshape(n, -1) if n else next_index.reshape(0, 1)
-    actions = following.shape[1]
-    if index.shape != (n,) or reward.shape != (n,) or (next_probability is None and actions != 1):
+    if index.shape != (n,) or reward.shape != (n,) or (next_probability is None and following.shape[1] != 1):
         raise ValueError("index, next_index and reward must be [n], or next_index [n, K] with next_probability [n, K]")
     if next_probability is not None and next_probability.shape != following.shape:
         raise ValueError(f"next_probability must be {following.shape}, not {next_probability.shape}")
     _check_rows("reward", reward, np.isfinite(reward), "a finite number")
     if weight is not None:
         _check_rows("weight", weight, (weight >= 0) & (weight < np.inf), "finite and >= 0")
-    _check_rows("index", index, (index >= 0) & (index < features), f"a pair in [0, {features})")
+    _check_pairs("index", index, features)
+    if n and following.max() >= features:
+        row = int(np.argmax(following.max(axis=1) >= features))
+        raise InputError(f"next_index, row {row}: {following[row].max()} is no pair below {features}")
     total = float(n) if weight is None else float(np.sum(weight))
     if not total > 0:
         raise InputError("the table has no row of positive weight")
     visits = np.bincount(index, weight, features)
     paid = reward if weight is None else reward * weight
-    cross = np.zeros((features, features))
-    after_reward = np.zeros(features)
-    for action in range(actions):
-        pair = following[:, action]
-        _check_rows("next_index", pair, pair < features, f"a pair below {features}, or negative after an end")
-        probability = None if next_probability is None else next_probability[:, action]
-        counted = _product(weight, probability)
-        cross += _counts(index, pair, counted, features)
-        alive = pair >= 0
-        expected = paid if probability is None else paid * probability
-        after_reward += np.bincount(pair[alive], expected[alive], features)
+    cross, after_reward = _followed(index, following, next_probability, paid, weight, features)
     starts, known = _starts(initial_index, initial_probability, features)
     return Moments(
         weight=total,
@@ -81,13 +76,28 @@ def moments_of_table(
     )
 
 
-def _counts(index: np.ndarray, pair: np.ndarray, weight: np.ndarray | None, features: int) -> np.ndarray:
-    """Return how often, or with which weight, a pair follows another, [d, d]; negative pairs are none."""
-    cells = index * features + pair
-    if len(pair) and pair.min() < 0:
-        alive = pair >= 0
-        cells, weight = cells[alive], None if weight is None else weight[alive]
-    return np.bincount(cells, weight, features**2).reshape(features, features).astype(np.float64)
+def _followed(
+    index: np.ndarray,
+    following: np.ndarray,
+    probability: np.ndarray | None,
+    paid: np.ndarray,
+    weight: np.ndarray | None,
+    features: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often, or with which weight, a pair follows another, [d, d], and the sum of phi' r, [d]."""
+    cross = np.zeros((features, features + 1))  # what ends has a column of its own, the first, which is dropped
+    after_reward = np.zeros(features + 1)
+    for start in range(0, len(index), CHUNK):
+        part = slice(start, start + CHUNK)
+        base = index[part] * (features + 1)
+        for action in range(following.shape[1]):
+            after = np.maximum(following[part, action], -1) + 1
+            chance = None if probability is None else probability[part, action]
+            after_reward += np.bincount(after, paid[part] if chance is None else paid[part] * chance, features + 1)
+            after += base
+            weights = _product(None if weight is None else weight[part], chance)
+            cross += np.bincount(after, weights, cross.size).reshape(cross.shape)
+    return cross[:, 1:].copy(), after_reward[1:]
 
 
 def _product(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
@@ -104,12 +114,18 @@ def _starts(index: np.ndarray | None, probability: np.ndarray | None, features: 
     weights = np.ones(index.shape) if probability is None else probability
     if weights.shape != index.shape:
         raise ValueError(f"initial_probability must be {index.shape}, not {weights.shape}")
-    inside = np.asarray((index >= 0) & (index < features))
-    _check_rows("initial_index", index, inside.reshape(len(index), -1).all(axis=1), f"pairs in [0, {features})")
+    _check_pairs("initial_index", index, features)
     return np.bincount(index.ravel(), weights.ravel(), features), float(len(index))
 
 
-def _check_rows(name: str, array: np.ndarray, good: np.ndarray, wanted: str) -> None:
+def _check_pairs(name: str, pairs: np.ndarray, features: int) -> None:
+    """Refuse pairs that are not in [0, features)."""
+    if pairs.size and (pairs.min() < 0 or pairs.max() >= features):
+        inside = np.asarray((pairs >= 0) & (pairs < features))
+        _check_rows(name, pairs, np.all(inside.reshape(len(pairs), -1), axis=1), f"a pair in [0, {features})")
+
+
+def _check_rows(name: str, array: np.ndarray, good: Any, wanted: str) -> None:
     """Refuse an array of which a row is not good."""
     if not good.all():
         row = int(np.argmin(good))

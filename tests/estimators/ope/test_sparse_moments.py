@@ -112,7 +112,7 @@ def test_float32_tensors_are_summed_in_float64_chunk_by_chunk(monkeypatch):
     [
         ({"index": np.array([0, 7, 1])}, r"index, row 1: 7 is not a pair in \[0, 3\)"),
         ({"index": np.array([0, -1, 1])}, r"index, row 1: -1 is not a pair"),
-        ({"next_index": np.array([0, 1, 3])}, "next_index, row 2: 3 is not a pair below 3"),
+        ({"next_index": np.array([0, 1, 3])}, "next_index, row 2: 3 is no pair below 3"),
         ({"reward": np.array([0, np.nan, 1])}, "reward, row 1: nan is not a finite number"),
         ({"weight": np.array([1.0, -1.0, 1.0])}, "weight, row 1: -1.0 is not finite and >= 0"),
         ({"weight": np.zeros(3)}, "no row of positive weight"),
