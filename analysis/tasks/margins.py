@@ -40,7 +40,7 @@ def group_network_margin(u: Array, v: Array, w: Array, group: FiniteGroup, memor
     """Return the margin of f(a, b) = sum_i (u_i[a] + v_i[b])^2 w_i over all pairs of a group of G elements; nu = 3.
 
     Args:
-        u: Of the left element, [..., m, G]; so are those of ``MLP`` with one-hot inputs, the first G rows transposed.
+        u: Of the left element, [..., m, G]; numpy or torch.
         v: Of the right element, [..., m, G].
         w: Of the logits, [..., m, G].
         group: Whose product is the right label.
@@ -65,7 +65,7 @@ def parity_network_margin(u: Array, w: Array, subset: Sequence[int], memory: int
     """Return the margin of f(x) = sum_i (u_i . x)^k w_i over all x in {-1, 1}^n, for a parity of k bits; nu = k + 1.
 
     Args:
-        u: Of the input, [..., m, n].
+        u: Of the input, [..., m, n]; numpy or torch.
         w: Of the logits of target 0 (the product is 1) and target 1, [..., m, 2].
         subset: The k bits of the parity, which also give the power.
         memory: Bytes that the activations of one piece may take.

@@ -249,7 +249,7 @@ def _eigenspace_representations(
 def _invariant(group: FiniteGroup, basis: np.ndarray, quotient: np.ndarray) -> np.ndarray:
     """Return an orthonormal basis [G, d] of the invariant space next to that of ``basis``."""
     # the mean over g of P[g x, g y] depends on x^-1 y alone: it is the mean over x of P[x, x h]
-    kernel = np.einsum("xd,xhd->h", basis, basis[group.table]) / group.order
+    kernel = np.take_along_axis(basis @ basis.T, group.table, axis=1).mean(0)
     return np.linalg.qr(kernel[quotient] @ basis)[0]
 
 

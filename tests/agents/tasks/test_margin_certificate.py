@@ -63,9 +63,12 @@ def test_ascent_from_200_restarts_finds_no_larger_margin(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("p", "least"), [(3, 0.999), (5, 0.99), (7, 0.95)])
-def test_whole_networks_that_climb_their_own_margin_stay_below_the_maximum(p, least):
-    """200 networks of 4 (p - 1) neurons, by Adam on a soft minimum that hardens; no part of the proof is used."""
+@pytest.mark.parametrize("p", [3, 5, 7])
+def test_whole_networks_that_climb_their_own_margin_stay_below_the_maximum(p):
+    """200 networks of 4 (p - 1) neurons, by Adam on a soft minimum that hardens; no part of the proof is used.
+
+    The best networks end at 1 - 1e-8 to 1 - 1e-7 of the maximum.
+    """
     group, generator = parse(f"Z_{p}"), torch.Generator().manual_seed(0)
     table = torch.tensor(group.table.flatten())
     network = torch.randn((3, 200, 4 * (p - 1), p), generator=generator, dtype=torch.float64).requires_grad_()
@@ -86,7 +89,7 @@ def test_whole_networks_that_climb_their_own_margin_stay_below_the_maximum(p, le
         optimizer.step()
     ratio = group_network_margin(*network, group).normalised / maximum
     assert ratio.max() < 1 + 1e-10
-    assert ratio.max() > least
+    assert ratio.max() > 0.9999
 
 
 def test_groups_without_a_theorem_and_no_restarts_are_refused():
