@@ -16,12 +16,15 @@ mean 0 so that the squares drop out of (u + v)^2,
 
     phi(u, v, w) = mean over a, b of (u[a] + v[b])^2 z[ab] = 2 / G^2 sum_{a, b} u[a] v[b] z[ab].
 
-W multiplies the part of w in a representation R by a number mu_R, and within R the sum over a and b is at most sqrt(G /
-d_R) |u| |v| |z| (a product of matrices in Frobenius norms; d_R over the reals); |u| |v| |w| is at most 3^-1.5 at norm
-1. With mu_R in proportion to sqrt(d_R) no representation is favoured: then W = sum_R d_R^1.5 chi_R / sum_R d_R^2.5
-without the trivial one, max phi is 2 / (3 sqrt(3 G)) / sum_R d_R^2.5, and tau >= 0 is the theorem's condition on
-classes. For Z_p all d_R = 2, tau is uniform, and with e = 2 (see ``representations``) the same gives sqrt(2/27) /
-(sqrt(p) (p - 1)). The constructions of ``maximum_margin`` have that margin: it is the maximum.
+W multiplies the part of w in a representation R by a number mu_R. Within R the sum over a and b is at most
+sqrt(G / d_R) |u| |v| |z|, as a product of matrices in Frobenius norms (d_R over the reals), and |u| |v| |w| is at most
+3^-1.5 at norm 1. With mu_R in proportion to sqrt(d_R) no representation is favoured: then, with the trivial one left
+out of the sums,
+
+    W = sum_R d_R^1.5 chi_R / sum_R d_R^2.5,    max phi = 2 / (3 sqrt(3 G)) / sum_R d_R^2.5,
+
+and tau >= 0 is the theorem's condition on classes. For Z_p, of complex type with d_R = 2, tau is uniform, and the same
+gives sqrt(2/27) / (sqrt(p) (p - 1)). The constructions of ``maximum_margin`` have that margin: it is the maximum.
 
 What is proved is also tried: ``ascend`` climbs phi, as it is defined by the network, from random neurons.
 """

@@ -11,13 +11,14 @@ margin that some network has, which is not known to be the largest.
 """
 
 from collections.abc import Sequence
-from itertools import product
 from math import exp, isqrt, lgamma, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.memory import require_memory
+from sandtable.simulators.tasks.boolean_fourier import hypercube
 from sandtable.simulators.tasks.groups import FiniteGroup
 from sandtable.simulators.tasks.representations import Representation, irreducible_representations
 
@@ -117,8 +118,8 @@ def cyclic_network(group: FiniteGroup) -> GroupNetwork:
     """Return a network of norm 1 with the maximum margin of Z_p: 8 neurons for each of (p - 1) / 2 frequencies.
 
     With angles t_a = 2 pi j a / p, cos(t_a + t_b - t_c) is a sum of four products of a function of a, one of b and one
-    of c, and each product takes two neurons: 4 u v w = (u + v)^2 w - (u - v)^2 w.
-    Summed over the frequencies j, the logit of c is largest at c = a + b, and the same at all others.
+    of c, and each product takes two neurons: 4 u v w = (u + v)^2 w - (u - v)^2 w. Summed over the
+    frequencies j, the logit of c is largest at c = a + b, and the same at all others.
 
     Args:
         group: A group of odd prime order, under any names of its elements.
@@ -142,10 +143,12 @@ def group_network(group: FiniteGroup) -> GroupNetwork:
     ``cyclic_network``.
 
     Raises:
-        InputError: The theorem does not hold for the group.
+        InputError: The theorem does not hold for the group, or the network does not fit into memory.
     """
+    others = _nontrivial(group)
+    _check_width(2 * sum(one.dimension**3 for one in others), group)
     parts: list[tuple[np.ndarray, ...]] = []
-    for one in _nontrivial(group):
+    for one in others:
         d = one.dimension
         i, j, k = np.indices((d, d, d)).reshape(3, -1)
         elements = np.cbrt(d) * one.matrices.transpose(1, 2, 0)  # [d, d, G]
@@ -164,13 +167,14 @@ def parity_network(n: int, subset: Sequence[int]) -> ParityNetwork:
         subset: The k distinct bits of the parity.
 
     Raises:
-        InputError: The subset does not fit.
+        InputError: The subset does not fit, or has more than 21 bits.
     """
     k = len(subset)
     _check_power(k)
     if len(set(subset)) != k or not all(0 <= i < n for i in subset):
         raise InputError(f"the subset {tuple(subset)} must have distinct bits of 0, ..., {n - 1}")
-    signs = np.asarray([(1, *rest) for rest in product((1, -1), repeat=k - 1)], dtype=np.float64)
+    others = hypercube(k - 1)
+    signs = np.concatenate([np.ones((len(others), 1)), others], axis=1)
     u = np.zeros((len(signs), n))
     u[:, list(subset)] = signs / sqrt(k + 1)
     w = signs.prod(1)[:, None] * np.asarray([1.0, -1.0]) / sqrt(2 * (k + 1))
@@ -183,10 +187,20 @@ def one_hot_network(group: FiniteGroup) -> GroupNetwork:
 
     Every input is right by the same margin, 2 / (3 sqrt(3) G^2), which is far from the largest, and no neuron is sparse
     in frequencies: what a network that is merely right need not have (arXiv 2311.07568, appendix D).
+
+    Raises:
+        InputError: The network does not fit into memory.
     """
+    _check_width(2 * group.order**2, group)
     one_hot = np.eye(group.order)
     left, right = np.indices(group.table.shape).reshape(2, -1)
     return _paired(one_hot[left], one_hot[right], one_hot[group.table.ravel()])
+
+
+def _check_width(neurons: int, group: FiniteGroup) -> None:
+    """Raise if three matrices of a network, with as much again twice while it is made, have no room."""
+    needed = 8 * 3 * 3 * neurons * group.order
+    require_memory(needed, f"a network of {neurons} neurons on {group.name}", "take a smaller group")
 
 
 def _paired(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> GroupNetwork:

@@ -156,3 +156,10 @@ def test_powers_that_are_no_positive_whole_numbers_are_refused(k):
 def test_subsets_that_do_not_fit_are_refused(n, subset):
     with pytest.raises(InputError, match="distinct bits"):
         parity_network(n, subset)
+
+
+def test_networks_that_do_not_fit_into_memory_are_refused():
+    with pytest.raises(InputError, match="8000000 neurons on Z_2000 needs"):
+        one_hot_network(parse("Z_2000"))
+    with pytest.raises(InputError, match="enumerated"):
+        parity_network(30, range(22))
