@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sandtable.simulators.arrays import Array
-from sandtable.training.checkpoint import Checkpoints, load, save
+from sandtable.training.checkpoint import Checkpoints, flatten, load, save
+from sandtable.training.cohort import Cohort
 from sandtable.training.configuration import describe, require_same
 from sandtable.training.flops import Flops
 from sandtable.training.graph import GraphRunner, interruptible
@@ -18,10 +19,10 @@ from sandtable.training.networks import Replicated
 from sandtable.training.objectives import Objective
 from sandtable.training.optimizers import Optimizer, Setting, per_replica
 from sandtable.training.progress import Progress
-from sandtable.training.record import Position, from_tensors, read_row, to_tensors
+from sandtable.training.record import Diverged, Position, Row, from_tensors, read_row, to_tensors
 from sandtable.training.schedules import Schedule, constant
-from sandtable.training.step import Runner, Stepper
-from sandtable.training.validation import Validation, judge, measure, start_stopping
+from sandtable.training.step import Runner, State, Stepper
+from sandtable.training.validation import Validation, judge, measure, start_stopping, stop_diverged
 
 MODES = ("eager", "graph", "compile")
 
@@ -38,6 +39,7 @@ class Training:
         best_step: The steps that had been done when the parameters were at their best, int64 [R].
         best_score: The validation metric then, float64 [R]; without validation the loss of the last row.
         stopped: Which replicas were stopped early, bool [R].
+        diverged: Which of them because their loss or parameters were not finite, bool [R].
         flops: Of one step of all replicas, the first, counted by formula.
     """
 
@@ -47,6 +49,7 @@ class Training:
     best_step: Tensor
     best_score: Tensor
     stopped: Tensor
+    diverged: Tensor
     flops: Flops
 
     def select(self, replica: int) -> Replicated:
@@ -73,6 +76,10 @@ def fit(
     progress: Progress | None = None,
 ) -> Training:
     """Train the replicas of a network.
+
+    Replicas that have stopped early are dropped on the way, where the mode is eager and the objective has no carry, as
+    soon as they are half of those that are left: the others are then trained faster, to the same bits. Rows of metrics
+    hold NaN for those that were dropped.
 
     If the checkpoints' folder holds the state of the same training, that is continued, to the bits that it would have
     had without the interruption. An interruption from the keyboard makes a checkpoint first.
@@ -115,7 +122,9 @@ def fit(
     stepper = Stepper(network, slots, objective, optimizer, schedule or constant, threshold, keys, objective.loss)
     runner = _runner(stepper, mode, backend, log_every)
     state = stepper.start(lambda parameters: start_stopping(parameters, network.replicas, device) if validate else None)
-    position, history = Position(state, 0, []), History()
+    position, history, cohort = Position(state, 0, []), History(), Cohort.of_all(stepper, state)
+    judging = None if validate is None else replica_keys(validate.key, network.replicas, device)
+    may_drop = mode == "eager" and validate is not None and not flatten(state.carry)
 
     settings: dict[str, Any] = {"network": repr(network), "shapes": {name: slot.shape for name, slot in slots.items()}}
     settings |= {"objective": objective, "optimizer": optimizer, "schedule": schedule, "clip": clip, "key": keys}
@@ -127,24 +136,32 @@ def fit(
         require_same(manifest["configuration"], configuration, str(checkpoint.folder))
         position, history = from_tensors(tensors, state, manifest["step"], manifest["finished"])
         stepper.restore(position.state)
+        if len(members := manifest["members"]) < network.replicas:
+            cohort = Cohort(stepper, position.state, torch.tensor(members, device=device))
+            window = [cohort.part(measures) for measures in position.window]
+            position, runner = position._replace(state=cohort.selected(), window=window), Runner(cohort.stepper())
         if kept := manifest.get("flops"):
             runner.flops = Flops(kept["forward"], kept["backward"], tuple(kept["unknown"]))
     if metrics:
         metrics.truncate(position.step)
 
     def keep(folder: Path | str) -> None:
-        manifest = {"step": position.step, "finished": position.finished, "torch": torch.__version__}
-        manifest["flops"] = asdict(runner.flops) if runner.flops else None
-        save(folder, position.step, to_tensors(position, history), {**manifest, "configuration": configuration})
+        manifest: dict[str, Any] = {"step": position.step, "finished": position.finished, "torch": torch.__version__}
+        manifest |= {"flops": asdict(runner.flops) if runner.flops else None, "members": cohort.members.tolist()}
+        whole = position._replace(state=cohort.merged(position.state), window=[*map(cohort.spread, position.window)])
+        save(folder, position.step, to_tensors(whole, history), {**manifest, "configuration": configuration})
 
     network.train()
     try:
         with interruptible(at_once=mode != "graph") as allow_interruption:
             while not position.finished:
-                after, judged = _next(runner, validate, position, steps)
+                judges = None if judging is None else judging[cohort.members]
+                after, judged = _next(runner, validate, judges, position, steps)
                 if judged or after.finished or after.step % log_every == 0:
-                    row, stopped = read_row(after, judged)
-                    row |= _spent(runner.flops, after.step, network.replicas)
+                    told = read_row(after, judged)
+                    if told.diverged:
+                        after, told = _without(told, after, validate)
+                    row = cohort.row(told.values) | _spent(runner.flops, after.step, network.replicas)
                     # a validation's last: rows that have none keep the order, also in a history that was restored
                     row = dict(sorted(row.items(), key=lambda entry: entry[0].startswith("validation_")))
                     history.write(after.step, row)
@@ -152,7 +169,11 @@ def fit(
                         metrics.write(after.step, row)
                     if progress:
                         progress(after.step, steps, history.rows[-1])
-                    after = after._replace(window=[], finished=after.finished or stopped)
+                    after = after._replace(window=[], finished=after.finished or all(told.stopped))
+                    if may_drop and not after.finished and 2 * sum(told.stopped) >= len(told.stopped):
+                        cohort = cohort.without_stopped(after.state)
+                        flops, runner = runner.flops, Runner(cohort.stepper())
+                        runner.flops, after = flops, after._replace(state=cohort.selected())
                 position = after
                 if checkpoint and (position.finished or position.step % checkpoint.every == 0):
                     keep(checkpoint.folder)
@@ -163,7 +184,23 @@ def fit(
             history.truncate(position.step)
             keep(checkpoint.folder)
         raise
-    return _training(runner, position, history)
+    return _training(stepper, runner.flops, cohort.merged(position.state), position.step, history)
+
+
+def _without(told: Row, position: Position, validate: Validation | None) -> tuple[Position, Row]:
+    """Stop the replicas that are not finite, if that is what was asked for.
+
+    Raises:
+        Diverged: It was not.
+    """
+    if validate is None or validate.diverged == "raise":
+        replica, step = min(told.diverged.items(), key=lambda entry: (entry[1], entry[0]))
+        raise Diverged(step, replica)
+    state = position.state
+    assert state.stopping is not None
+    stopping, parameters = stop_diverged(state.stopping, state.parameters, list(told.diverged))
+    after = position._replace(state=state._replace(stopping=stopping, parameters=parameters))
+    return after, told._replace(stopped=[stop or r in told.diverged for r, stop in enumerate(told.stopped)])
 
 
 def _slots(network: Replicated) -> dict[str, nn.Parameter]:
@@ -215,29 +252,31 @@ def _spent(flops: Flops | None, step: int, replicas: int) -> dict[str, list[floa
 
 
 def _next(
-    runner: Runner | GraphRunner, validate: Validation | None, position: Position, steps: int
+    runner: Runner | GraphRunner, validate: Validation | None, keys: Tensor | None, position: Position, steps: int
 ) -> tuple[Position, dict[str, Tensor]]:
-    """Do a step, and judge the network if that is due; return the measures of the judgement too."""
+    """Do a step, and judge the network if that is due, on keys [R]; return the measures of the judgement too."""
     state, measures = runner.advance(position.state)
     step, judged = position.step + 1, {}
     stepper = runner.stepper
-    if validate and state.stopping and (step % validate.every == 0 or step == steps):
-        keys = replica_keys(validate.key, stepper.network.replicas, state.step.device)
+    if validate and keys is not None and state.stopping and (step % validate.every == 0 or step == steps):
         judged = measure(stepper.network, validate, keys)
-        stopping = judge(state.stopping, state.parameters, judged[validate.metric], state.step, validate.patience)
+        stopping = judge(validate, state.stopping, state.parameters, judged, state.step)
         state = state._replace(stopping=stopping)
     return Position(state, step, [*position.window, measures], finished=step == steps), judged
 
 
-def _training(runner: Runner | GraphRunner, position: Position, history: History) -> Training:
+def _training(stepper: Stepper, flops: Flops | None, state: State, steps: int, history: History) -> Training:
     """Load the best parameters, and say what they are."""
-    stepper = runner.stepper
-    flops = runner.flops or Flops(0, 0, ("not counted",))  # of a finished training that an older version kept
-    network, steps, stopping = stepper.network, position.step, position.state.stopping
+    flops = flops or Flops(0, 0, ("not counted",))  # of a finished training that an older version kept
+    network, stopping = stepper.network, state.stopping
     if stopping is None:
+        stepper.put(state.parameters)
         last = torch.tensor(history.rows[-1]["loss"], dtype=torch.float64)
         at = torch.full((network.replicas,), steps)
-        return Training(network, steps, history.rows, at, last, torch.zeros_like(at, dtype=torch.bool), flops)
+        nobody = torch.zeros_like(at, dtype=torch.bool)
+        return Training(network, steps, history.rows, at, last, nobody, nobody, flops)
     stepper.put(stopping.best)
-    best = stopping.step.cpu(), stopping.score.cpu(), stopping.stopped.cpu()
-    return Training(network, steps, history.rows, *best, flops)
+    step, score, stopped, diverged = (
+        one.cpu() for one in (stopping.step, stopping.score, stopping.stopped, stopping.diverged)
+    )
+    return Training(network, steps, history.rows, step, score, stopped, diverged, flops)

@@ -44,19 +44,27 @@ class Position(NamedTuple):
     finished: bool = False
 
 
-def read_row(position: Position, judged: Metrics) -> tuple[dict[str, list[float]], bool]:
+class Row(NamedTuple):
+    """What ``read_row`` brought to the host.
+
+    Attributes:
+        values: The means over the window and the measures of the validation, R numbers each.
+        stopped: Which replicas have stopped, R of them.
+        diverged: The step at which replicas were not finite for the first time, by replica; those that had been stopped
+            for that are not told again.
+    """
+
+    values: dict[str, list[float]]
+    stopped: list[bool]
+    diverged: dict[int, int]
+
+
+def read_row(position: Position, judged: Metrics) -> Row:
     """Bring the metrics to the host; the one place of a training that waits for the device.
 
     Args:
         position: With a window of at least one step.
         judged: Measures of a validation, each [R]; may be empty.
-
-    Returns:
-        The means over the window and the measures of the validation, R numbers each, and whether all replicas have
-        stopped.
-
-    Raises:
-        Diverged: A loss in the window or a parameter is not finite.
     """
     measures = _stacked(position.window)
     # along the last axis, where the order of a sum does not depend on the number of replicas
@@ -67,13 +75,17 @@ def read_row(position: Position, judged: Metrics) -> tuple[dict[str, list[float]
     bad[:, -1] |= ~torch.stack([tensor.flatten(1).isfinite().all(-1) for tensor in parameters]).all(0)
     first_bad = torch.where(bad.any(-1), bad.int().argmax(-1), -1)
     stopping = position.state.stopping
-    stopped = torch.zeros_like(first_bad) if stopping is None else stopping.stopped
-    together = torch.stack([*values.values(), first_bad.double(), stopped.double()])
-    *numbers, places, stops = fetched(together).tolist()
+    nobody = torch.zeros_like(first_bad)
+    stopped, known = (nobody, nobody) if stopping is None else (stopping.stopped, stopping.diverged)
+    together = torch.stack([*values.values(), first_bad.double(), stopped.double(), known.double()])
+    *numbers, places, stops, knowns = fetched(together).tolist()
     before = position.step - len(position.window)
-    if diverged := [(before + int(place) + 1, replica) for replica, place in enumerate(places) if place >= 0]:
-        raise Diverged(*min(diverged))
-    return dict(zip(values, numbers, strict=True)), all(stops)
+    diverged = {
+        replica: before + int(place) + 1
+        for replica, (place, told) in enumerate(zip(places, knowns, strict=True))
+        if place >= 0 and not told
+    }
+    return Row(dict(zip(values, numbers, strict=True)), [bool(stop) for stop in stops], diverged)
 
 
 def to_tensors(position: Position, history: History) -> dict[str, Tensor]:

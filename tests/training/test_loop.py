@@ -1,6 +1,7 @@
 """What the one loop promises."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from sandtable.simulators.random import fold_in
 from sandtable.simulators.tasks.sparse_parity import SparseParity
 from sandtable.training import (
     MLP,
+    PYTORCH,
     SGD,
     AdamW,
     Checkpoints,
@@ -28,7 +30,7 @@ from sandtable.training.checkpoint import flatten
 from sandtable.training.step import Stepper
 from sandtable.training.validation import start_stopping
 
-TASK = SparseParity(10, 2)
+TASK = SparseParity(10, 2, loss="hinge")
 
 
 def parameters_of(network):
@@ -62,7 +64,7 @@ class Counted(Objective):
 
 
 def test_parity_is_learned():
-    objective = Supervised(SparseParity(30, 2), batch=32)
+    objective = Supervised(SparseParity(30, 2, loss="hinge"), batch=32)
     training = fit(MLP(4, 30, [64], 1, key=0), objective, key=1, steps=1500, optimizer=SGD(0.1), log_every=100)
     assert min(training.history[-1]["accuracy"]) > 0.95
     assert max(training.history[0]["accuracy"]) < 0.7
@@ -277,3 +279,72 @@ def test_progress_is_told_of_every_row(capsys):
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match="must"):
         fit(MLP(2, 10, [8], 1, key=0), Supervised(TASK, 8), **{"key": 0, "steps": 1, "optimizer": SGD(0.1), **settings})
+
+
+class TestReplicasThatStop:
+    """Replicas that are done are dropped on the way, which the others cannot tell."""
+
+    RATES = (0.1, 0.003, 0.2, 0.05, 0.1, 0.002, 0.15, 0.3)
+    GOAL = Validation(Supervised(SparseParity(10, 2, loss="hinge"), 256), every=20, metric="-accuracy", goal=-1.0)
+
+    def train(self, replicas, steps=300, **settings):
+        keys = replica_keys(5, 8)[replicas]
+        network = MLP(len(keys), 10, [32], 1, keys, initialisation=PYTORCH)
+        validate = replace(settings.pop("validate", self.GOAL), key=keys)
+        optimizer = SGD(torch.tensor(self.RATES)[replicas], momentum=0.5)
+        task = SparseParity(10, 2, loss="hinge")
+        settings = {"log_every": 50, "key": keys, "steps": steps, "optimizer": optimizer} | settings
+        return fit(network, Supervised(task, 16), validate=validate, **settings)
+
+    def test_a_replica_stops_when_it_reaches_the_goal(self):
+        training = self.train(slice(0, 8))
+        assert 4 <= training.stopped.sum() < 8
+        assert (training.best_score[training.stopped] == -1).all()
+        assert (training.best_score[~training.stopped] > -1).all()
+        assert not training.diverged.any()
+
+    def test_dropped_replicas_change_nothing_for_the_others(self):
+        together, alone = self.train(slice(0, 8)), [self.train(slice(r, r + 1)) for r in range(8)]
+        for replica, one in enumerate(alone):
+            assert together.best_step[replica] == one.best_step[0]
+            assert together.stopped[replica] == one.stopped[0]
+            for ours, theirs in zip(together.select(replica).parameters(), one.network.parameters(), strict=True):
+                assert torch.equal(ours, theirs)
+
+    def test_rows_hold_no_number_for_replicas_that_were_dropped(self):
+        training = self.train(slice(0, 8))
+        first, last = training.history[0]["loss"], training.history[-1]["loss"]
+        assert not any(math.isnan(loss) for loss in first)
+        assert [not math.isnan(loss) for loss in last] == (~training.stopped).tolist()
+
+    def test_training_resumes_to_the_same_bits_after_some_were_dropped(self, tmp_path):
+        whole = self.train(slice(0, 8))
+        checkpoint = Checkpoints(tmp_path, every=30)
+
+        def interrupt(step, *_):
+            if step == 200:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            self.train(slice(0, 8), checkpoint=checkpoint, progress=interrupt)
+        resumed = self.train(slice(0, 8), checkpoint=checkpoint)
+        assert repr(resumed.history) == repr(whole.history)
+        assert torch.equal(resumed.best_step, whole.best_step)
+        for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+
+    def test_replica_that_explodes_stops_alone_if_asked(self):
+        network = MLP(2, 10, [16], 1, key=0, activation="power-4", initialisation=PYTORCH)
+        validate = Validation(Supervised(TASK, 64), every=10, diverged="stop")
+        settings = {"key": 0, "steps": 60, "optimizer": SGD([1e-5, 10.0]), "log_every": 5}
+        training = fit(network, Supervised(SparseParity(10, 4, loss="square"), 32), validate=validate, **settings)
+        assert training.diverged.tolist() == training.stopped.tolist() == [False, True]
+        assert training.steps == 60
+        assert all(parameter.isfinite().all() for parameter in training.network.parameters())
+        with pytest.raises(Diverged, match="replica 1 diverged"):
+            fit(
+                MLP(2, 10, [16], 1, key=0, activation="power-4", initialisation=PYTORCH),
+                Supervised(SparseParity(10, 4, loss="square"), 32),
+                validate=replace(validate, diverged="raise"),
+                **settings,
+            )
