@@ -9,7 +9,7 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.moments import Moments, NextFeatures
 
 CHUNK = 2**18
-"""Rows of a table whose cells are counted at once: few enough for the cache, and many more than there are cells."""
+"""Rows of a table whose cells are counted at once, where there are not more cells: few enough for the cache."""
 
 
 def moments_of_table(
@@ -87,8 +87,9 @@ def _followed(
     """Return how often, or with which weight, a pair follows another, [d, d], and the sum of phi' r, [d]."""
     cross = np.zeros((features, features + 1))  # what ends has a column of its own, the first, which is dropped
     after_reward = np.zeros(features + 1)
-    for start in range(0, len(index), CHUNK):
-        part = slice(start, start + CHUNK)
+    step = max(CHUNK, cross.size)  # adding up a chunk's cells must not cost more than counting them
+    for start in range(0, len(index), step):
+        part = slice(start, start + step)
         base = index[part] * (features + 1)
         for action in range(following.shape[1]):
             after = np.maximum(following[part, action], -1) + 1
