@@ -18,9 +18,9 @@ BENCHMARKS = {
     "ope": "sandtable.benchmarks.ope",
     "ope-peers": "sandtable.benchmarks.ope_peers",
     "ppo": "sandtable.benchmarks.ppo",
-    "tasks": "sandtable.benchmarks.tasks",
     "regimes": "sandtable.benchmarks.regimes",
     "tabular": "sandtable.benchmarks.tabular",
+    "tasks": "sandtable.benchmarks.tasks",
     "vector-env": "sandtable.benchmarks.vector_env",
 }
 """Names of the benchmarks, and the modules whose ``benchmark(quick)`` runs them."""
