@@ -28,5 +28,7 @@ def require_name(what: str, name: object, known: Iterable[str]) -> None:
     """
     names = list(known)
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        raise InputError(f"{what} {name!r}: there are {', '.join(names)}" + (f"; is it {near[0]}?" if near else ""))
+        lower = {one.lower(): one for one in names}
+        near = difflib.get_close_matches(str(name).lower(), lower, n=1)
+        suggestion = f"; is it {lower[near[0]]}?" if near else ""
+        raise InputError(f"{what} {name!r}: there are {', '.join(names)}{suggestion}")

@@ -78,6 +78,7 @@ class FiniteMDP:
     horizon: int = 100
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "discount", checked_discount(self.discount, f"{self.name}: "))
         states, actions, d = np.shape(self.features)
         pairs = (states, actions)
         shapes = {"transitions": (*pairs, states), "pair_rewards": pairs, "initial": (states,), "target": pairs}
@@ -95,8 +96,6 @@ class FiniteMDP:
         for name in ("transitions", "target", "behaviour", "initial"):
             check_distributions(f"{self.name}: {name}", getattr(self, name))
         self._check_terminal()
-        if not 0 <= self.discount <= 1:
-            raise InputError(f"{self.name}: discount is {self.discount}; it must lie in [0, 1]")
         if int(self.horizon) != self.horizon or self.horizon < 1:
             raise InputError(f"{self.name}: horizon is {self.horizon}; it must be a whole number, at least 1")
         self._check_noise()
@@ -274,10 +273,10 @@ def policy_of(data: np.ndarray) -> np.ndarray:
     return np.where(mass > 0, data / np.where(mass > 0, mass, 1.0), 1.0 / data.shape[1])
 
 
-def checked_discount(discount: float) -> float:
-    """Return the discount, or refuse it."""
-    if not 0 <= discount <= 1:
-        raise InputError(f"discount is {discount}; it must lie in [0, 1]")
+def checked_discount(discount: Any, where: str = "") -> float:
+    """Return the discount, or refuse it; ``where`` begins the message."""
+    if not isinstance(discount, int | float | np.number) or not 0 <= discount <= 1:
+        raise InputError(f"{where}discount is {discount!r}; it must lie in [0, 1]")
     return float(discount)
 
 

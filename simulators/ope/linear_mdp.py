@@ -10,8 +10,8 @@ from sandtable.simulators.decision_process import DecisionProcess, Step
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.alias import AliasTables, alias_tables, look_up
 from sandtable.simulators.ope.finite_mdp import Exact, FiniteMDP
+from sandtable.simulators.ope.instances.catalogue import description, parameters_of
 from sandtable.simulators.ope.instances.catalogue import instance as build
-from sandtable.simulators.ope.instances.catalogue import parameters_of
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.sampling import Mode, sampled
 from sandtable.simulators.random import bits, fold_in, normal, uniform
@@ -88,6 +88,7 @@ class LinearMDP(DecisionProcess):
             parameters["horizon"] = horizon
         mdp = instance if isinstance(instance, FiniteMDP) else build(instance, **parameters)
         mdp = mdp if data is None else mdp.with_data(data)
+        self._instance = None if isinstance(instance, FiniteMDP) else instance
         self.mdp = mdp if noise is None else mdp.with_noise(noise)
         self.horizon = mdp.horizon if horizon is None else horizon
         if int(self.horizon) != self.horizon or self.horizon < 1:
@@ -174,6 +175,10 @@ class LinearMDP(DecisionProcess):
         xp = namespace(reward)
         sign = xp.where(2 * uniform(stream, state.t) < 1 + reward, 1.0, -1.0)
         return xp.where(deviation > 0, sign, reward)
+
+    def card(self) -> str:
+        """Return the rules of the world, and what the instance is."""
+        return super().card() if self._instance is None else f"{super().card()}\n\n{description(self._instance)}"
 
     def features(self) -> np.ndarray:
         """Return phi, [S, A, d]."""

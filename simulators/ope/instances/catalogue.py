@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
-from sandtable.simulators.errors import InputError
-from sandtable.simulators.ope.finite_mdp import FiniteMDP
+from sandtable.simulators.errors import InputError, require_name
+from sandtable.simulators.ope.finite_mdp import FiniteMDP, checked_discount
 from sandtable.simulators.ope.instances.chains import boyan, random_walk
 from sandtable.simulators.ope.instances.counterexamples import amortila, baird, kolter, tsitsiklis_van_roy
 from sandtable.simulators.ope.instances.icu_sepsis import icu_sepsis
@@ -44,6 +44,8 @@ def instance(name: str, **parameters: Any) -> FiniteMDP:
     unknown = [parameter for parameter in parameters if parameter not in known]
     if unknown:
         raise InputError(f"instance {name}: there is no parameter {unknown[0]!r}; it has {', '.join(known)}")
+    if "discount" in parameters:
+        parameters["discount"] = checked_discount(parameters["discount"], f"{name}: ")
     return INSTANCES[name](**parameters)
 
 
@@ -53,8 +55,12 @@ def parameters_of(name: str) -> list[str]:
     Raises:
         InputError: There is no such instance.
     """
-    if name not in INSTANCES:
-        close = get_close_matches(str(name).lower(), [one.lower() for one in INSTANCES], n=1)
-        meant = [f"; did you mean {one!r}?" for one in INSTANCES if one.lower() in close]
-        raise InputError(f"instance {name!r}: there are {', '.join(INSTANCES)}{''.join(meant)}")
+    require_name("instance", name, INSTANCES)
     return list(inspect.signature(INSTANCES[name]).parameters)
+
+
+def description(name: str) -> str:
+    """Return what the instance is, in words; errors as for ``parameters_of``."""
+    require_name("instance", name, INSTANCES)
+    build = INSTANCES[name]
+    return inspect.getdoc(build.func if isinstance(build, partial) else build) or name

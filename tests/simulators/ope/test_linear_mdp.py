@@ -165,6 +165,8 @@ def test_what_the_world_tells_of_itself():
     assert exact.diagnostics.spectral_radius == pytest.approx(1.8)
     assert exact.moments is world.moments()
     assert "terminates the episode" in world.card()
+    assert "two nodes" in LinearMDP("cobs-graph").card()
+    assert LinearMDP(world.mdp).card() in world.card()
 
 
 def test_a_world_of_one_s_own():

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sandtable.simulators.errors import InputError
-from sandtable.simulators.ope.instances.catalogue import INSTANCES, instance
+from sandtable.simulators.ope.instances.catalogue import INSTANCES, description, instance
 
 SMALL = [name for name in INSTANCES if name != "icu-sepsis"]
 
@@ -52,8 +52,8 @@ def test_discount_out_of_range_is_refused(name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("r1", "instance 'r1': there are R1, R1b, .*did you mean 'R1'"),
-        ("bairds", "did you mean 'baird'"),
+        ("r1", "instance 'r1': there are R1, R1b, .*; is it R1"),
+        ("bairds", "is it baird"),
         ("gridworld", "instance 'gridworld': there are R1, .*icu-sepsis$"),
     ],
 )
@@ -66,3 +66,9 @@ def test_an_unknown_parameter_is_refused():
     with pytest.raises(InputError, match="instance random-walk: there is no parameter 'size'; it has states, discount"):
         instance("random-walk", size=5)
     assert np.isfinite(instance("random-walk", states=7).value())
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_every_instance_says_what_it_is(name):
+    assert description(name).startswith("Return ")
+    assert "\n\n" in description(name)

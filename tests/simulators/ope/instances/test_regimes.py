@@ -46,6 +46,30 @@ def test_conditions_of_the_estimators_are_those_of_the_regime(name):
     assert_allclose(found, NUMBERS[name], atol=6e-5)
 
 
+REGIME = {
+    "R1": "low distribution shift",
+    "R1b": "low distribution shift",
+    "R1c": "low distribution shift",
+    "R2": "contractive",
+    "R2b": "contractive",
+    "R3": "stable",
+    "R4": "stable",
+    "R4b": "stable and symmetric stable",
+    "R5": "symmetric stable",
+    "R6": "invertible",
+    "R7": "singular",
+}
+COMPLETE = {"R1c", "R2", "R3"}
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_each_world_is_in_its_regime(name):
+    told = instance(name).exact().diagnostics
+    assert told.regime == REGIME[name]
+    if name not in ("R4", "R4b", "R5", "R6", "R7"):  # of those the literature does not say
+        assert told.bellman_complete is (name in COMPLETE)
+
+
 @pytest.mark.parametrize("name", REGIMES)
 @pytest.mark.parametrize("discount", [0.9, 0.5])
 def test_the_value_is_linear_in_the_features(name, discount):
@@ -71,22 +95,13 @@ def test_two_worlds_of_r7_have_one_data_and_two_values():
     assert_allclose((one.value(), other.value()), (19 / 18, -95 / 18))
 
 
-def test_r1c_is_complete_and_r1_is_not():
-    """Complete: the mean next features, and the rewards, are linear in the features, on every pair."""
-    for name, complete in {"R1c": True, "R3": True, "R2": True, "R1": False, "R1b": False, "R2b": False}.items():
-        mdp = instance(name)
-        going = ~mdp.terminal
-        phi = mdp.features[going, 0]
-        targets = np.hstack([mdp.next_features()[going, 0], mdp.rewards[going]])
-        residual = targets - phi @ np.linalg.lstsq(phi, targets, rcond=None)[0]
-        assert bool(np.abs(residual).max() < 1e-12) is complete
-
-
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"theta": [1.0]}, r"R3: theta has shape \[1\]; it must be \[2\]"),
         ({"discount": 1.5}, r"R3: discount is 1.5; it must lie in \[0, 1\]"),
+        ({"discount": float("nan")}, "R3: discount is nan"),
+        ({"discount": "high"}, "R3: discount is 'high'"),
         ({"epsilon": 1}, "instance R3: there is no parameter 'epsilon'; it has discount, theta"),
     ],
 )
