@@ -13,6 +13,7 @@ from sandtable.simulators.ope.finite_mdp import Exact, FiniteMDP
 from sandtable.simulators.ope.instances.catalogue import description, parameters_of
 from sandtable.simulators.ope.instances.catalogue import instance as build
 from sandtable.simulators.ope.logged_steps import LoggedSteps
+from sandtable.simulators.ope.moments import Moments
 from sandtable.simulators.ope.sampling import Mode, sampled
 from sandtable.simulators.random import bits, fold_in, normal, uniform
 
@@ -200,7 +201,7 @@ class LinearMDP(DecisionProcess):
         """Return the distribution of logged pairs, [S, A]."""
         return self.mdp.data
 
-    def moments(self) -> Any:
+    def moments(self) -> Moments:
         """Return the exact moments of one transition from the data distribution."""
         return self.mdp.moments()
 
