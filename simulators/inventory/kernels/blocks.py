@@ -1,7 +1,9 @@
 """The rollout of an order-up-to rule through lost sales with one fixed lead time, a block of products at a time.
 
-Arrays are [T, N]: a block's rows stay in the cache over all periods, and each loop over its products is one of vector
-instructions. The operations are those of ``world.advance``, in its order, so the bits are the same too.
+What a block needs lies in the rows of one array, ``BLOCK`` numbers apart, which stay in a core's first cache over all
+periods. As their distances are known when the code is compiled, each loop over products becomes one of vector
+instructions without asking whether rows overlap. The operations are those of ``world.advance``, in its order, so the
+bits are the same too.
 
 Going backward, a period needs the money of the period and which side of each ``min`` and ``max`` was taken: the masks
 ``FOLLOWED`` (the order follows the level), ``CAPPED`` (the cap), ``SOLD_OUT`` (demand exceeded what was there) and
@@ -20,8 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from sandtable.simulators.inventory.kernels.compilation import compiled
+from sandtable.simulators.inventory.kernels.compilation import compiled, inlined
 
+BLOCK = 256
+"""Products at a time: some thirty rows of them fit in a core's first cache."""
+WINDOW = 8
+"""Periods between two moves of the pipeline's rows to where they began."""
 BASE_STOCK, CAPPED_BASE_STOCK, REORDER_POINT = range(3)
 """The rules."""
 FOLLOWED, CAPPED, SOLD_OUT, EVEN = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
@@ -29,6 +35,27 @@ FOLLOWED, CAPPED, SOLD_OUT, EVEN = np.uint8(1), np.uint8(2), np.uint8(4), np.uin
 GAMMA, MIX_1, MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 HOLDING, HOLDING_RATE, SHORTAGE, SHORTAGE_RATE, SALVAGE, LARGEST_ORDER, BATCH_SIZE = range(7)
 """Entries of ``constants``."""
+STOCK, LEVEL, OTHER, TOTAL, POSITION, DEMAND, PRICE, COST, PER_LEFT, PER_LOST, SALES, GAIN, FIRST = range(13)
+"""Rows of a block: stock on hand; the level, and the cap or the reorder point; the discounted reward so far; inventory
+position; of the period, demand, price, cost, what a unit left and a unit lost cost, sales and reward. From ``FIRST`` on
+there are orders, by the period in which they arrive."""
+
+
+@compiled
+def largest_bits(bits: Any, but_sign: Any) -> Any:
+    """Return the largest of the bit patterns without sign: of floating-point numbers, that of the largest magnitude.
+
+    Infinity is above all numbers, and what is not a number above infinity. A maximum of integers may be found in any
+    order, so it is one of vector instructions.
+
+    Args:
+        bits: int32 or int64 [n], the numbers' bits.
+        but_sign: All bits but the sign, in their type.
+    """
+    largest = but_sign & 0
+    for i in range(len(bits)):
+        largest = max(largest, bits[i] & but_sign)
+    return largest
 
 
 @compiled
@@ -62,24 +89,22 @@ def draw(word: Any, key: Any, period: int, cells: Any, cumulative: Any, demand: 
         demand[i] = outcome
 
 
-@compiled
-def order(rule: int, position: Any, levels: Any, constants: Any, wanted: Any, mask: Any, masked: bool) -> None:
-    """Fill ``wanted`` [B] with the orders of a rule at inventory ``position`` [B], and ``mask`` [B] if ``masked``.
+@inlined
+def order(rule: int, rows: Any, constants: Any, wanted: Any, mask: Any, masked: bool) -> None:
+    """Fill ``wanted`` [n] with the orders of a rule at the inventory position, and ``mask`` [n] if ``masked``.
 
     Args:
         rule: One of the rules.
-        position: Stock on hand and on order.
-        levels: [2, B], the level, and the cap or the reorder point.
+        rows: The block's.
         constants: See the entries.
-        wanted: Written.
+        wanted: Written; its length tells how many products there are.
         mask: uint8, written.
         masked: Whether to write the mask.
     """
-    level, other = levels[0], levels[1]
-    zero = position.dtype.type(0)
-    half = position.dtype.type(0.5)
+    level, other, position = rows[LEVEL], rows[OTHER], rows[POSITION]
+    zero, half = rows.dtype.type(0), rows.dtype.type(0.5)
     largest, batch = constants[LARGEST_ORDER], constants[BATCH_SIZE]
-    n = len(position)
+    n = len(wanted)
     if rule == BASE_STOCK:
         for i in range(n):
             gap = level[i] - position[i]
@@ -114,48 +139,209 @@ def order(rule: int, position: Any, levels: Any, constants: Any, wanted: Any, ma
             wanted[i] = np.floor(wanted[i] / batch + half) * batch
 
 
-@compiled
-def trade(
-    on_hand: Any,
-    received: Any,
-    bought: Any,
-    demand: Any,
-    price: Any,
-    cost: Any,
-    constants: Any,
-    sales: Any,
-    reward: Any,
-) -> None:
-    """Receive, meet demand and pay: all [B]; ``on_hand``, ``sales`` and ``reward`` are written."""
+@inlined
+def copy(source: Any, target: Any) -> None:
+    """Copy the numbers of ``source`` to the first of ``target``; numba's assignment of slices takes far longer."""
+    for i in range(len(source)):
+        target[i] = source[i]
+
+
+@inlined
+def take_position(rows: Any, due: int, lead_time: int, n: int) -> None:
+    """Fill the inventory position with stock on hand and the orders in rows ``due`` to ``due + lead_time - 1``."""
+    stock, position = rows[STOCK], rows[POSITION]
+    first, second, third, fourth = rows[due], rows[due + 1], rows[due + 2], rows[due + 3]
+    if lead_time == 0:
+        for i in range(n):
+            position[i] = stock[i]
+    elif lead_time == 1:
+        for i in range(n):
+            position[i] = stock[i] + first[i]
+    elif lead_time == 2:
+        for i in range(n):
+            position[i] = stock[i] + (first[i] + second[i])
+    elif lead_time == 3:
+        for i in range(n):
+            position[i] = stock[i] + (first[i] + second[i] + third[i])
+    elif lead_time == 4:
+        for i in range(n):
+            position[i] = stock[i] + (first[i] + second[i] + third[i] + fourth[i])
+    else:
+        for i in range(n):
+            position[i] = first[i] + second[i] + third[i] + fourth[i]
+        for lag in range(4, lead_time):
+            later = rows[due + lag]
+            for i in range(n):
+                position[i] += later[i]
+        for i in range(n):
+            position[i] = stock[i] + position[i]
+
+
+@inlined
+def take_prices(rows: Any, price: Any, cost: Any, t: int, low: int, high: int, constants: Any) -> None:
+    """Fill a block's rows of prices of period ``t``, and of what units left and lost cost; see ``play``."""
+    own_price, own_cost, per_left, per_lost = rows[PRICE], rows[COST], rows[PER_LEFT], rows[PER_LOST]
     holding, holding_rate = constants[HOLDING], constants[HOLDING_RATE]
     shortage, shortage_rate = constants[SHORTAGE], constants[SHORTAGE_RATE]
-    n = len(on_hand)
-    for i in range(n):  # two loops, because compilers make vectors of those over few arrays
-        available = on_hand[i] + received[i]
+    prices, costs = price[t if len(price) > 1 else 0, low:high], cost[t if len(cost) > 1 else 0, low:high]
+    for i in range(high - low):
+        own_price[i] = prices[i]
+        per_lost[i] = shortage + shortage_rate * prices[i]
+    for i in range(high - low):
+        own_cost[i] = costs[i]
+        per_left[i] = holding + holding_rate * costs[i]
+
+
+@inlined
+def money(price: Any, sold: Any, cost: Any, bought: Any, left: Any, per_left: Any, lost: Any, per_lost: Any) -> Any:
+    """Return a product's reward of a period: ``world.advance``'s, in its order."""
+    return price * sold - cost * bought - left * per_left - lost * per_lost
+
+
+@inlined
+def trade(rows: Any, received: Any, bought: Any, discount: Any) -> None:
+    """Receive, meet demand and pay: stock and the discounted reward so far, [n]."""
+    stock, demand, total = rows[STOCK], rows[DEMAND], rows[TOTAL]
+    price, cost, per_left, per_lost = rows[PRICE], rows[COST], rows[PER_LEFT], rows[PER_LOST]
+    for i in range(len(received)):
+        available = stock[i] + received[i]
         sold = demand[i] if demand[i] < available else available
+        left, lost = available - sold, demand[i] - sold
+        stock[i] = left
+        total[i] += money(price[i], sold, cost[i], bought[i], left, per_left[i], lost, per_lost[i]) * discount
+
+
+@inlined
+def trade_and_tell(rows: Any, received: Any, bought: Any) -> None:
+    """Do the same, but fill the rows of sales and reward of the period, and leave the reward so far; all [n]."""
+    stock, demand, sales, gain = rows[STOCK], rows[DEMAND], rows[SALES], rows[GAIN]
+    price, cost, per_left, per_lost = rows[PRICE], rows[COST], rows[PER_LEFT], rows[PER_LOST]
+    for i in range(len(received)):
+        available = stock[i] + received[i]
+        sold = demand[i] if demand[i] < available else available
+        left, lost = available - sold, demand[i] - sold
+        stock[i] = left
         sales[i] = sold
-        on_hand[i] = available - sold
-    for i in range(n):
-        money = price[i] * sales[i] - cost[i] * bought[i]
-        money = money - on_hand[i] * (holding + holding_rate * cost[i])
-        reward[i] = money - (demand[i] - sales[i]) * (shortage + shortage_rate * price[i])
+        gain[i] = money(price[i], sold, cost[i], bought[i], left, per_left[i], lost, per_lost[i])
 
 
-@compiled
-def count(on_hand: Any, demand: Any, sales: Any, reward: Any, figures: Any) -> None:
-    """Add a period [B] to ``figures`` [6, B]: demand, sales, lost, stock-outs, stock, cash."""
-    wanted, sold, lost, out, stock, cash = figures[0], figures[1], figures[2], figures[3], figures[4], figures[5]
-    zero, one = reward.dtype.type(0), reward.dtype.type(1)
-    n = len(on_hand)
-    for i in range(n):
+@inlined
+def note_side(rows: Any, received: Any, mask: Any) -> None:
+    """Add to ``mask`` [n] what limits the sales of a period, stock or demand."""
+    stock, demand = rows[STOCK], rows[DEMAND]
+    for i in range(len(received)):
+        available = stock[i] + received[i]
+        short = SOLD_OUT if available < demand[i] else np.uint8(0)
+        mask[i] |= EVEN if available == demand[i] else short
+
+
+@inlined
+def count(rows: Any, figures: Any, low: int, high: int) -> None:
+    """Add a period to columns ``low`` to ``high`` of ``figures``: demand, sales, lost, stock-outs, stock, cash."""
+    stock, demand, sales, gain = rows[STOCK], rows[DEMAND], rows[SALES], rows[GAIN]
+    wanted, sold, lost = figures[0, low:high], figures[1, low:high], figures[2, low:high]
+    out, left, cash = figures[3, low:high], figures[4, low:high], figures[5, low:high]
+    zero, one = rows.dtype.type(0), rows.dtype.type(1)
+    for i in range(high - low):
         wanted[i] += demand[i]
         sold[i] += sales[i]
-    for i in range(n):
+    for i in range(high - low):
         lost[i] += demand[i] - sales[i]
         out[i] += one if demand[i] - sales[i] > zero else zero
+    for i in range(high - low):
+        left[i] += stock[i]
+        cash[i] += gain[i]
+
+
+@inlined
+def backward(
+    rows: Any,
+    low: int,
+    high: int,
+    masks: Any,
+    price: Any,
+    cost: Any,
+    discounts: Any,
+    constants: Any,
+    lead_time: int,
+    capped: bool,
+    pay_on_order: bool,
+    gradient: Any,
+) -> None:
+    """Fill a block's columns of ``gradient`` with that of its reward in the level and the cap; see the module.
+
+    The rows are taken over: ``STOCK`` and ``POSITION`` hold adjoints, ``LEVEL`` and ``OTHER`` the gradient so far, and
+    those from ``FIRST`` on the adjoints of what is received, by period.
+
+    Args:
+        rows: The block's, after its last period.
+        low: The block's first product.
+        high: The one after its last.
+        masks: uint8 [H, B].
+        price: [H or 1, N].
+        cost: [H or 1, N].
+        discounts: [H].
+        constants: See the entries.
+        lead_time: L.
+        capped: Whether there is a cap.
+        pay_on_order: Whether units are paid when ordered.
+        gradient: [2, N], written.
+    """
+    horizon, n = len(discounts), high - low
+    zero, half = rows.dtype.type(0), rows.dtype.type(0.5)
+    varying = len(price) > 1 or len(cost) > 1
+    stock, position, level, cap = rows[STOCK], rows[POSITION], rows[LEVEL], rows[OTHER]
+    unit_price, unit_cost, per_left, per_lost = rows[PRICE], rows[COST], rows[PER_LEFT], rows[PER_LOST]
+    last = discounts[horizon - 1]
+    arriving = FIRST + WINDOW
     for i in range(n):
-        stock[i] += on_hand[i]
-        cash[i] += reward[i]
+        level[i], cap[i], position[i] = zero, zero, zero
+        stock[i] = last * constants[SALVAGE] * unit_cost[i]
+    for lag in range(lead_time):
+        for i in range(n):
+            rows[arriving + lag, i] = last * unit_cost[i] if pay_on_order else zero
+    for t in range(horizon - 1, -1, -1):
+        if arriving == FIRST:
+            for lag in range(lead_time - 1, -1, -1):
+                copy(rows[FIRST + lag, :n], rows[FIRST + WINDOW + lag])
+            arriving = FIRST + WINDOW
+        arriving -= 1
+        if varying:
+            take_prices(rows, price, cost, t, low, high, constants)
+        g, mask = discounts[t], masks[t, :n]
+        on_receipt, on_order = (zero, g) if pay_on_order else (g, zero)
+        received, placed = rows[arriving], rows[arriving + lead_time]
+        for i in range(n):
+            left = stock[i] - g * per_left[i]
+            sales = g * (unit_price[i] + per_lost[i]) - position[i]
+            even = half * (sales + left) if mask[i] & EVEN else left
+            stock[i] = sales if mask[i] & SOLD_OUT else even
+            received[i] = stock[i] - on_receipt * unit_cost[i]
+        if capped:
+            for i in range(n):
+                ordered = position[i] + placed[i] - on_order * unit_cost[i]
+                cap[i] += ordered if mask[i] & CAPPED else zero
+        for i in range(n):
+            ordered = position[i] + placed[i] - on_order * unit_cost[i]
+            followed = ordered if mask[i] & FOLLOWED else zero
+            level[i] += followed
+            position[i] -= followed
+    copy(level[:n], gradient[0, low:high])
+    copy(cap[:n], gradient[1, low:high])
+
+
+@inlined
+def add_worth(rows: Any, due: int, lags: int, salvage: Any, n: int) -> None:
+    """Add to the last reward what stock is worth, and the orders paid in rows ``due`` to ``due + lags - 1``."""
+    stock, cost, gain = rows[STOCK], rows[COST], rows[GAIN]
+    for i in range(n):
+        worth = salvage * cost[i] * stock[i]
+        if lags:
+            transit = rows.dtype.type(0)
+            for lag in range(lags):
+                transit += rows[due + lag, i]
+            worth += cost[i] * transit
+        gain[i] += worth
 
 
 @compiled
@@ -163,7 +349,6 @@ def play(
     rule: int,
     demand: Any,
     keys: Any,
-    first: int,
     cells: Any,
     cumulative: Any,
     price: Any,
@@ -177,7 +362,6 @@ def play(
     reward: Any,
     gradient: Any,
     figures: Any,
-    block: int,
 ) -> None:
     """Play the horizon for all products.
 
@@ -185,159 +369,83 @@ def play(
         rule: One of the rules.
         demand: [H, N]; without rows: drawn from ``keys``.
         keys: uint64 [N], keys of the stream of demand; empty where demand is given.
-        first: Counter of the first draw.
         cells: See ``draw``.
         cumulative: See ``draw``.
         price: [H or 1, N].
         cost: [H or 1, N].
         on_hand: [N]; the stock at the end is written.
-        pipeline: [L, N]; what is due at the end is written, due next in row H % L.
-        levels: [2, N], see ``order``.
+        pipeline: [L, N], due next first; what is due at the end is written.
+        levels: [2, N]: the level, and the cap or the reorder point.
         constants: See the entries.
         discounts: [H].
         pay_on_order: Whether units are paid when ordered.
-        reward: [N], zeros; the discounted sum is written.
+        reward: [N], written: the discounted sum.
         gradient: [2, N], written; without rows: not wanted.
         figures: [6, N], zeros; sums are written; without rows: not wanted.
-        block: B, products at a time.
     """
     lead_time, products, horizon = len(pipeline), len(on_hand), len(discounts)
     with_gradient, with_figures, drawn = len(gradient) > 0, len(figures) > 0, len(keys) > 0
+    varying = len(price) > 1 or len(cost) > 1
     zero = reward.dtype.type(0)
-    rows = np.empty((5, block), reward.dtype)
-    words = np.empty(block, np.uint64)
-    masks = np.empty((horizon if with_gradient else 1, block), np.uint8)
-    scratch = np.empty((lead_time + 3 if with_gradient else 0, block), reward.dtype)
-    for low in range(0, products, block):
-        high = min(low + block, products)
+    rows = np.zeros((FIRST + max(lead_time, 4) + WINDOW, BLOCK), reward.dtype)
+    words = np.empty(BLOCK, np.uint64)
+    masks = np.empty((horizon if with_gradient else 1, BLOCK), np.uint8)
+    for low in range(0, products, BLOCK):
+        high = min(low + BLOCK, products)
         n = high - low
-        position, wanted, sales, gain, draws = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
-        stock, total, ends = on_hand[low:high], reward[low:high], levels[:, low:high]
+        copy(on_hand[low:high], rows[STOCK])
+        copy(levels[0, low:high], rows[LEVEL])
+        copy(levels[1, low:high], rows[OTHER])
+        rows[TOTAL] = zero
+        for lag in range(lead_time):
+            copy(pipeline[lag, low:high], rows[FIRST + lag])
+        due = FIRST
         for t in range(horizon):
+            if due == FIRST + WINDOW:
+                for lag in range(lead_time):
+                    copy(rows[due + lag, :n], rows[FIRST + lag])
+                due = FIRST
             if drawn:
-                draw(words[:n], keys[low:high], first + t, cells, cumulative, draws)
-            needed = draws if drawn else demand[t, low:high]
-            p, c = price[t if len(price) > 1 else 0, low:high], cost[t if len(cost) > 1 else 0, low:high]
-            mask = masks[t if with_gradient else 0, :n]
-            if lead_time:
-                due = pipeline[t % lead_time, low:high]
-                if lead_time == 1:
-                    for i in range(n):
-                        position[i] = stock[i] + due[i]
-                else:
-                    after = pipeline[(t + 1) % lead_time, low:high]
-                    for i in range(n):
-                        position[i] = due[i] + after[i]
-                    for lag in range(2, lead_time - 1):
-                        due = pipeline[(t + lag) % lead_time, low:high]
-                        for i in range(n):
-                            position[i] += due[i]
-                    if lead_time > 2:
-                        due = pipeline[(t + lead_time - 1) % lead_time, low:high]
-                        for i in range(n):
-                            position[i] = stock[i] + (position[i] + due[i])
-                    else:
-                        for i in range(n):
-                            position[i] = stock[i] + position[i]
+                draw(words[:n], keys[low:high], t, cells, cumulative, rows[DEMAND, :n])
             else:
-                for i in range(n):
-                    position[i] = stock[i]
-            order(rule, position, ends, constants, wanted, mask, with_gradient)
-            received = pipeline[t % lead_time, low:high] if lead_time else wanted
+                copy(demand[t, low:high], rows[DEMAND])
+            if varying or t == 0:
+                take_prices(rows, price, cost, t, low, high, constants)
+            mask = masks[t if with_gradient else 0, :n]
+            wanted, received = rows[due + lead_time, :n], rows[due, :n]
+            take_position(rows, due, lead_time, n)
+            order(rule, rows, constants, wanted, mask, with_gradient)
+            bought = wanted if pay_on_order else received
             if with_gradient:
-                for i in range(n):
-                    short = SOLD_OUT if stock[i] + received[i] < needed[i] else np.uint8(0)
-                    mask[i] |= EVEN if stock[i] + received[i] == needed[i] else short
-            trade(stock, received, wanted if pay_on_order else received, needed, p, c, constants, sales, gain)
+                note_side(rows, received, mask)
+            due += 1
+            if t < horizon - 1 and not with_figures:
+                trade(rows, received, bought, discounts[t])
+                continue
+            trade_and_tell(rows, received, bought)
             if with_figures:
-                count(stock, needed, sales, gain, figures[:, low:high])
-            if lead_time:
-                for i in range(n):
-                    received[i] = wanted[i]
+                count(rows, figures, low, high)
+            total, gain = rows[TOTAL], rows[GAIN]
             if t == horizon - 1:
-                for i in range(n):
-                    worth = constants[SALVAGE] * c[i] * stock[i]
-                    if pay_on_order and lead_time:
-                        transit = zero
-                        for lag in range(lead_time):
-                            transit += pipeline[(horizon + lag) % lead_time, low + i]
-                        worth += c[i] * transit
-                    gain[i] += worth
-            discount = discounts[t]
+                add_worth(rows, due, lead_time if pay_on_order else 0, constants[SALVAGE], n)
             for i in range(n):
-                total[i] += gain[i] * discount
+                total[i] += gain[i] * discounts[t]
+        copy(rows[STOCK, :n], on_hand[low:high])
+        copy(rows[TOTAL, :n], reward[low:high])
+        for lag in range(lead_time):
+            copy(rows[due + lag, :n], pipeline[lag, low:high])
         if with_gradient:
             backward(
-                masks[:, :n],
-                price[:, low:high],
-                cost[:, low:high],
+                rows,
+                low,
+                high,
+                masks,
+                price,
+                cost,
                 discounts,
                 constants,
                 lead_time,
                 rule == CAPPED_BASE_STOCK,
                 pay_on_order,
-                scratch[:, :n],
-                gradient[:, low:high],
+                gradient,
             )
-
-
-@compiled
-def backward(
-    masks: Any,
-    price: Any,
-    cost: Any,
-    discounts: Any,
-    constants: Any,
-    lead_time: int,
-    capped: bool,
-    pay_on_order: bool,
-    scratch: Any,
-    gradient: Any,
-) -> None:
-    """Fill ``gradient`` [2, B] with that of the block's total reward in the level and the cap; see the module.
-
-    Args:
-        masks: uint8 [H, B].
-        price: [H or 1, B].
-        cost: [H or 1, B].
-        discounts: [H].
-        constants: See the entries.
-        lead_time: L.
-        capped: Whether there is a cap.
-        pay_on_order: Whether units are paid when ordered.
-        scratch: [L + 3, B], overwritten: adjoints of what is received in L + 1 periods, of stock, of position.
-        gradient: Written.
-    """
-    horizon, n = masks.shape
-    zero, half, one = price.dtype.type(0), price.dtype.type(0.5), price.dtype.type(1)
-    holding, holding_rate = constants[HOLDING], constants[HOLDING_RATE]
-    shortage, shortage_rate = constants[SHORTAGE], constants[SHORTAGE_RATE]
-    ring, stock, position = scratch[: lead_time + 1], scratch[lead_time + 1], scratch[lead_time + 2]
-    on_receipt, on_order = (zero, one) if pay_on_order else (one, zero)
-    last = discounts[horizon - 1]
-    final = cost[len(cost) - 1]
-    for i in range(n):
-        gradient[0, i], gradient[1, i], position[i] = zero, zero, zero
-        stock[i] = last * constants[SALVAGE] * final[i]
-    for lag in range(lead_time + 1):
-        for i in range(n):
-            ring[lag, i] = last * on_order * final[i]
-    for t in range(horizon - 1, -1, -1):
-        p, c, g, mask = price[t if len(price) > 1 else 0], cost[t if len(cost) > 1 else 0], discounts[t], masks[t]
-        arriving, placed = ring[t % (lead_time + 1)], ring[(t + lead_time) % (lead_time + 1)]
-        level, cap = gradient[0], gradient[1]
-        for i in range(n):
-            left = stock[i] - g * (holding + holding_rate * c[i])
-            sales = g * (p[i] + shortage + shortage_rate * p[i]) - position[i]
-            even = half * (sales + left) if mask[i] & EVEN else left
-            stock[i] = sales if mask[i] & SOLD_OUT else even
-        for i in range(n):
-            arriving[i] = stock[i] - g * c[i] * on_receipt
-        if capped:
-            for i in range(n):
-                cap[i] += position[i] + placed[i] - g * c[i] * on_order if mask[i] & CAPPED else zero
-        for i in range(n):
-            ordered = position[i] + placed[i] - g * c[i] * on_order
-            followed = ordered if mask[i] & FOLLOWED else zero
-            level[i] += followed
-            position[i] -= followed

@@ -11,20 +11,30 @@ AVAILABLE = find_spec("numba") is not None
 """Whether numba is installed."""
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Function, within: bool = False) -> Function:
     """Return the function compiled by numba, when it is first called; without numba, as it is.
 
     The machine code is cached beside the sources, in numba's own folder where that is read-only, and not at all where
     neither can be written. Floating-point operations keep their order, so the bits are those of the array program.
+
+    Args:
+        function: To be compiled.
+        within: Whether it becomes part of each function that calls it.
     """
     if not AVAILABLE:
         return function
     njit = import_module("numba").njit
+    options = {"error_model": "numpy", "boundscheck": False, "forceinline": within}
     try:
-        dispatcher: Function = njit(cache=True, error_model="numpy", boundscheck=False)(function)
+        dispatcher: Function = njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder for its cache
-        dispatcher = njit(error_model="numpy", boundscheck=False)(function)
+        dispatcher = njit(**options)(function)
     return dispatcher
+
+
+def inlined(function: Function) -> Function:
+    """Return the function compiled as a part of each that calls it, where what is known of its arguments is used."""
+    return compiled(function, within=True)
 
 
 def require_numba() -> None:

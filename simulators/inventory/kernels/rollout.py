@@ -16,8 +16,6 @@ from sandtable.simulators.inventory.process import InventoryProcess, InventorySt
 from sandtable.simulators.inventory.world import Stock
 from sandtable.simulators.random import fold_in, guide_table
 
-BLOCK = 1024
-"""Products at a time: their rows of some fifty periods fit in a core's own cache."""
 FIGURES = ("demand", "sales", "lost", "stock_outs", "stock", "cash")
 """Sums over the horizon, as ``InventoryProcess.tally`` names them."""
 ARRAY_PROGRAM = "; step the world itself instead"
@@ -95,7 +93,6 @@ def rollout(
         world,
         demand=np.ascontiguousarray(demand),
         keys=np.empty(0, np.uint64),
-        first=0,
         money=(_rows(state.paths.price, periods, products), _rows(state.paths.cost, periods, products)),
         stock=state.stock,
         policy=policy,
@@ -138,7 +135,6 @@ def rollout_drawn(
         world,
         demand=np.empty((0, 0), world.dtype),
         keys=np.ascontiguousarray(stream).view(np.uint64),
-        first=0,
         money=(nothing, nothing),
         stock=Stock(nothing[0], np.zeros((world.longest_lead_time, len(key)), world.dtype)),
         policy=policy,
@@ -154,7 +150,6 @@ def _play(
     *,
     demand: np.ndarray,
     keys: np.ndarray,
-    first: int,
     money: tuple[np.ndarray, np.ndarray],
     stock: Stock,
     policy: OrderUpTo,
@@ -179,7 +174,7 @@ def _play(
     constants[blocks.BATCH_SIZE] = _batch_size(rules)
     cells = np.empty(0, element) if table is None else guide_table(table).astype(element)
     cumulative = np.empty(0) if table is None else table
-    reward, on_hand = np.zeros(products, element), np.array(stock.on_hand, element)
+    reward, on_hand = np.empty(products, element), np.array(stock.on_hand, element)
     pipeline = np.array(stock.pipeline, element)
     slopes = np.empty((2 if wanted[0] else 0, products), element)
     sums = np.zeros((len(FIGURES) if wanted[1] else 0, products), element)
@@ -187,7 +182,6 @@ def _play(
         rule,
         demand,
         keys,
-        first,
         cells,
         cumulative,
         *money,
@@ -200,10 +194,7 @@ def _play(
         reward,
         slopes,
         sums,
-        BLOCK,
     )
-    if len(pipeline):
-        pipeline = np.roll(pipeline, -(len(discounts) % len(pipeline)), axis=0)
     return Rollout(
         reward,
         OrderUpTo(slopes[0], slopes[1] if policy.cap is not None else None) if wanted[0] else None,
@@ -214,11 +205,18 @@ def _play(
 
 def check_units(units: np.ndarray, name: str) -> None:
     """Refuse units that are not finite, or that float32 cannot count: from 2**24 on it holds no odd numbers."""
-    largest, least = (float(units.max()), float(units.min())) if units.size else (0.0, 0.0)
-    if not (np.isfinite(largest) and np.isfinite(least)):
+    largest = _magnitude(units)
+    if not np.isfinite(largest):
         raise ValueError(f"{name} must be finite")
-    if units.dtype == np.float32 and max(largest, -least) > 2**24:
+    if units.dtype == np.float32 and largest > 2**24:
         raise ValueError(f"{name} reaches {largest:g} units, and float32 counts to 2**24; use dtype='float64'")
+
+
+def _magnitude(units: np.ndarray) -> float:
+    """Return the largest magnitude, read once; NaN if there is one."""
+    bits = np.ascontiguousarray(units).reshape(-1).view(f"int{8 * units.itemsize}")
+    largest = blocks.largest_bits(bits, np.iinfo(bits.dtype).max)
+    return float(np.asarray(largest, bits.dtype).view(units.dtype))
 
 
 def _rule(policy: OrderUpTo, products: int, element: np.dtype[Any]) -> tuple[int, np.ndarray]:

@@ -63,7 +63,7 @@ def played(world, state, policy, discount=1.0):
 
 @pytest.mark.parametrize("rule", ["base-stock", "capped", "(s, S)"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("lead_time", [0, 1, 4])
+@pytest.mark.parametrize("lead_time", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("money", sorted(MONEY))
 def test_rollouts_of_a_replay_have_the_bits_of_the_array_program(panel, rule, dtype, lead_time, money):
     world = replay(panel, lead_time, MONEY[money], dtype)
@@ -115,7 +115,7 @@ def test_a_rollout_continues_from_any_period(panel):
 
 
 @pytest.mark.parametrize("rule", ["base-stock", "capped", "(s, S)"])
-@pytest.mark.parametrize("lead_time", [0, 1, 4])
+@pytest.mark.parametrize("lead_time", [0, 1, 4, 10])
 @pytest.mark.parametrize("money", sorted(MONEY))
 def test_the_adjoint_is_autograd_s(panel, rule, lead_time, money):
     world = replay(panel, lead_time, MONEY[money], "float64")
@@ -210,6 +210,17 @@ def test_what_kernels_do_not_know_is_refused_and_the_way_out_named(panel):
         total_reward(world, np.arange(3), OrderUpTo(3.0))
     with pytest.raises(ValueError, match="jumps in the reorder point"):
         total_reward(world, state, OrderUpTo(3.0, reorder_point=torch.ones(5, requires_grad=True)))
+
+
+@pytest.mark.parametrize("nonsense", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_demand_that_is_not_finite_is_refused(nonsense, dtype):
+    world = LostSales(2, horizon=3, dtype=dtype)
+    state = world.reset(np.arange(4))
+    demand = state.paths.demand.copy()
+    demand[1, 2] = nonsense
+    with pytest.raises(ValueError, match="demand must be finite"):
+        rollout(world, state._replace(paths=state.paths._replace(demand=demand)), OrderUpTo(5.0))
 
 
 def test_demand_that_float32_cannot_count_is_refused_and_float64_taken():
