@@ -8,12 +8,15 @@ from sandtable.training.metrics import History, JsonLines, MetricsSink
 from sandtable.training.networks import MLP, Replicated, ReplicatedLinear, Single
 from sandtable.training.objectives import (
     Categorical,
+    FullBatch,
     Gaussian,
     ImportanceWeighted,
     Log,
     Logged,
+    NeuronNorm,
     Objective,
     Pathwise,
+    Penalised,
     Rollouts,
     Supervised,
     distribution_for,
@@ -22,6 +25,7 @@ from sandtable.training.optimizers import SGD, AdamW, Optimizer
 from sandtable.training.progress import bar
 from sandtable.training.record import Diverged
 from sandtable.training.schedules import constant, cosine, linear
+from sandtable.training.stacked import Stacked
 from sandtable.training.validation import Validation
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "Categorical",
     "Checkpoints",
     "Diverged",
+    "FullBatch",
     "Gaussian",
     "History",
     "ImportanceWeighted",
@@ -40,13 +45,16 @@ __all__ = [
     "Log",
     "Logged",
     "MetricsSink",
+    "NeuronNorm",
     "Objective",
     "Optimizer",
     "Pathwise",
+    "Penalised",
     "Replicated",
     "ReplicatedLinear",
     "Rollouts",
     "Single",
+    "Stacked",
     "Supervised",
     "Training",
     "Validation",

@@ -6,7 +6,7 @@ not count. The gradient of a matrix product is one product of the same size for 
 one for the input, if that has a gradient.
 
 A module of another kind tells its operations by a method ``flops(*inputs) -> (forward, backward)``, of its descendants
-too.
+too; None where it does not know them.
 """
 
 from collections.abc import Callable, Iterator
@@ -94,9 +94,12 @@ class Count:
         self._uncalled.pop(name, None)
         own = getattr(module, "flops", None)
         if own is not None:
-            forward, backward = own(*inputs)
-            self._forward += forward
-            self._backward += backward if torch.is_grad_enabled() else 0
+            counted = own(*inputs)
+            if counted is None:
+                self._unknown[name] = None
+                return
+            self._forward += counted[0]
+            self._backward += counted[1] if torch.is_grad_enabled() else 0
             return
         formula, x = FORMULAS.get(type(module)), inputs[0] if inputs else None
         if formula is None or not isinstance(x, Tensor):

@@ -7,22 +7,27 @@ from sandtable.training.objectives.action_distributions import (
     distribution_for,
 )
 from sandtable.training.objectives.experience import Log, Logged, Rollouts
+from sandtable.training.objectives.full_batch import FullBatch
 from sandtable.training.objectives.importance_weighted import ImportanceWeighted
 from sandtable.training.objectives.objective import Carry, Metrics, Objective, row_keys
 from sandtable.training.objectives.pathwise import Pathwise
+from sandtable.training.objectives.penalised import NeuronNorm, Penalised
 from sandtable.training.objectives.supervised import Supervised
 
 __all__ = [
     "ActionDistribution",
     "Carry",
     "Categorical",
+    "FullBatch",
     "Gaussian",
     "ImportanceWeighted",
     "Log",
     "Logged",
     "Metrics",
+    "NeuronNorm",
     "Objective",
     "Pathwise",
+    "Penalised",
     "Rollouts",
     "Supervised",
     "distribution_for",
