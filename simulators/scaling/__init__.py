@@ -1,0 +1,1 @@
+"""Tables of training runs: their reader, and surfaces of loss from which runs are drawn."""
