@@ -8,6 +8,7 @@ import numpy as np
 
 from sandtable.simulators.arrays import Array, at_most, namespace
 from sandtable.simulators.decision_process import Step
+from sandtable.simulators.inventory.countable import require_countable
 from sandtable.simulators.inventory.order_rules import OrderRules, place
 from sandtable.simulators.inventory.process import InventoryProcess, InventoryState, Paths, at
 from sandtable.simulators.inventory.world import (
@@ -81,6 +82,7 @@ class DualSourcing(InventoryProcess):
                 "lowest_demand and highest_demand must be whole numbers with 0 <= lowest <= highest and highest >= 1, "
                 f"not {lowest_demand} and {highest_demand}"
             )
+        require_countable(float(highest_demand), dtype, "highest_demand")
         economics = Economics(holding=holding, shortage=shortage, unmet="backlog")
         self._prepare(horizon, economics, OrderRules(batch_size=1.0 if whole_units else None), dtype)
         self.longest_lead_time = int(regular_lead_time)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sandtable.simulators.arrays import Array, at_most, like, namespace
 from sandtable.simulators.inventory import arrivals
+from sandtable.simulators.inventory.countable import require_countable_table
 from sandtable.simulators.inventory.order_rules import OrderRules
 from sandtable.simulators.inventory.panel import Panel
 from sandtable.simulators.inventory.process import InventoryProcess, InventoryState, Paths, at
@@ -102,6 +103,10 @@ class InventoryReplay(InventoryProcess):
             initial_spread: In [0, 1]; each episode's initial stock on hand is multiplied by a uniform in
                 [1 - spread, 1 + spread]. A stock that is recorded is not.
             dtype: ``float32`` or ``float64``.
+
+        Raises:
+            InputError: float32 cannot count the demand, or the recorded stock, of a product (2**24).
+            ValueError: An argument is out of its range.
         """
         if horizon > panel.periods:
             raise ValueError(f"horizon is {horizon} periods, but the panel has {panel.periods}")
@@ -118,6 +123,11 @@ class InventoryReplay(InventoryProcess):
         if history is not None and not 0 <= history <= panel.periods:
             raise ValueError(f"history must lie within 0 and {panel.periods} periods, not {history}")
         self._prepare(horizon, panel.economics, panel.rules, dtype)
+        tables = {"demand": panel.demand}
+        if initial_stock == "recorded":
+            tables |= {"recorded stock": panel.on_hand, "recorded stock on order": panel.on_order}
+        for name, units in tables.items():
+            require_countable_table(units, dtype, name, panel.skus, panel.starts)
         self.panel, self.window = panel, window
         self.starts = (0, panel.periods - horizon) if starts is None else starts
         if not 0 <= self.starts[0] <= self.starts[1] <= panel.periods - horizon:

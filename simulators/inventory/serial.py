@@ -20,6 +20,7 @@ import numpy as np
 
 from sandtable.simulators.arrays import Array, at_most, namespace, positive
 from sandtable.simulators.decision_process import DecisionProcess, Step
+from sandtable.simulators.inventory.countable import require_countable
 from sandtable.simulators.inventory.process import at
 from sandtable.simulators.random import fold_in, normal
 
@@ -102,6 +103,7 @@ class SerialInventory(DecisionProcess):
         self.horizon, self.dtype = horizon, dtype
         stages, longest = len(self.lead_times), max(self.lead_times)
         largest_demand = self.mean + 9.0 * self.deviation  # the normal draws of 53 bits stay within 8.3 deviations
+        require_countable(largest_demand, dtype, "demand, mean + 9 * deviation,")
         self.largest_order = float(np.ceil(10 * max(self.mean, self.deviation, 1.0)))
         largest = self.largest_order * (horizon + longest) + self.mean * longest
         low = np.zeros((stages, longest))

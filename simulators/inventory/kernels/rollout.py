@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sandtable.simulators.arrays import Array
+from sandtable.simulators.inventory.countable import require_countable
 from sandtable.simulators.inventory.kernels import blocks
 from sandtable.simulators.inventory.kernels.compilation import require_numba
 from sandtable.simulators.inventory.lost_sales import LostSales
@@ -204,12 +205,8 @@ def _play(
 
 
 def check_units(units: np.ndarray, name: str) -> None:
-    """Refuse units that are not finite, or that float32 cannot count: from 2**24 on it holds no odd numbers."""
-    largest = _magnitude(units)
-    if not np.isfinite(largest):
-        raise ValueError(f"{name} must be finite")
-    if units.dtype == np.float32 and largest > 2**24:
-        raise ValueError(f"{name} reaches {largest:g} units, and float32 counts to 2**24; use dtype='float64'")
+    """Refuse units that are not finite, or that their element type cannot count."""
+    require_countable(_magnitude(units), units.dtype.name, name)
 
 
 def _magnitude(units: np.ndarray) -> float:

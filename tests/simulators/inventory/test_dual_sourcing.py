@@ -144,6 +144,7 @@ def test_the_card_tells_the_order_of_events():
         ({"lowest_demand": -1}, "lowest_demand and highest_demand"),
         ({"highest_demand": 0}, "lowest_demand and highest_demand"),
         ({"highest_demand": 2.5}, "lowest_demand and highest_demand"),
+        ({"highest_demand": 2**24 + 1}, r"highest_demand reaches .* float32 counts to 2\*\*24; use dtype='float64'"),
         ({"horizon": 0}, "horizon must be at least 1"),
         ({"dtype": "int64"}, "dtype must be"),
     ],

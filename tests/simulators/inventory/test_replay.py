@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sandtable.simulators.errors import InputError
 from sandtable.simulators.inventory.order_rules import OrderRules
 from sandtable.simulators.inventory.panel import Assumptions, assume
 from sandtable.simulators.inventory.replay import InventoryReplay, base_stock_level
@@ -281,3 +282,23 @@ def test_assumed_panel_of_a_history_replays_its_units(sales):
     world = InventoryReplay(assume(history, Assumptions(lead_time=1)), 3, dtype="float64")
     _, steps = play(world, np.zeros((3, 1)))
     assert [float(step.info["demand"][0]) for step in steps] == [4, 6, 1]
+
+
+def test_sales_that_float32_cannot_count_are_refused_with_product_and_period_and_float64_takes_them(sales):
+    """From 2**24 on, float32 holds no odd numbers; up to there every whole number is exact."""
+    text = "sku,date,units\na,2011-01-03,{}\nb,2011-01-10,{}\nb,2011-01-23,1\n"
+    panel = assume(sales(text.format(2**24, 2**24 + 1)), Assumptions(lead_time=1))
+    with pytest.raises(InputError, match=r"^product 'b', period of 2011-01-10: demand is 1.*float64"):
+        InventoryReplay(panel, 3)
+    assert InventoryReplay(panel, 3, dtype="float64").reset(make_key([0]), product=1).paths.demand[1, 0] == 2**24 + 1
+    countable = assume(sales(text.format(2**24, 2**24 - 1)), Assumptions(lead_time=1))
+    assert InventoryReplay(countable, 3).reset(make_key([0]), product=1).paths.demand[1, 0] == 2**24 - 1
+
+
+def test_recorded_stock_that_float32_cannot_count_is_refused_where_it_is_used(panel):
+    on_hand = panel.on_hand.copy()
+    on_hand[2, 3] = 3e7
+    panel = replace(panel, on_hand=on_hand)
+    InventoryReplay(panel, HORIZON)
+    with pytest.raises(InputError, match=f"product '{panel.skus[3]}', .*: recorded stock is 3e.07 units"):
+        InventoryReplay(panel, HORIZON, initial_stock="recorded")

@@ -155,6 +155,7 @@ def test_the_card_tells_the_order_of_events():
         ({"shortage": -1}, "shortage must be finite and not negative"),
         ({"mean": float("nan")}, "mean must be finite"),
         ({"deviation": -1}, "deviation must be finite and not negative"),
+        ({"mean": 2e7}, r"demand, .* reaches 2e\+07 units, and float32 counts to 2\*\*24; use dtype='float64'"),
         ({"horizon": 0}, "horizon must be at least 1"),
         ({"dtype": "int64"}, "dtype must be"),
     ],
