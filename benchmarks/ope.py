@@ -39,15 +39,11 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.npz"
         write_log(path, rows, FEATURES)
-        told = []
-        for name, ours, asked in (
-            ("moments, LSTD, FQI(1..200), diagnosis, HC0", lambda: evaluated(path), 0.8),
-            ("the same three moments alone", lambda: moments_of_log(map_log(path)), None),
-        ):
-            rates = rates_in_turns(ours, lambda: accumulated(path), (float(rows), float(rows)), quick)
-            case = f"{name}; npz file of {rows:,} rows, {FEATURES} features, float64"
-            told.append(timing("ope", case, "transitions/s", rates, "chunked numpy, three moments", asked, limit))
-    return [*told, table_row(quick)]
+        work = (float(rows), float(rows))
+        rates = rates_in_turns(lambda: evaluated(path), lambda: accumulated(path), work, quick)
+    case = f"moments, LSTD, FQI(1..200), diagnosis, HC0; npz file of {rows:,} rows, {FEATURES} features, float64"
+    whole = timing("ope", case, "transitions/s", rates, "chunked numpy, three moments alone", 0.8, limit)
+    return [whole, table_row(quick)]
 
 
 def evaluated(path: Path) -> tuple[Any, ...]:
