@@ -33,7 +33,7 @@ CONDITIONS = {
     "contractive": "contractive",
     "complete": "complete",
     "stable": "stable",
-    "symmetric_stable": "symmetric stable",
+    "symmetric_stable": "sym. stable",
     "td_stable": "TD-stable",
     "invertible": "invertible",
 }
