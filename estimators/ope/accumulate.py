@@ -67,6 +67,11 @@ def starts_of(log: LoggedSteps) -> Starts | None:
     return None if log.independent else Starts(np.asarray(phi[log.first]), True)
 
 
+def total_weight(log: LoggedSteps) -> float:
+    """Return the sum of the rows' weights: their number where they have none."""
+    return float(len(log)) if log.weight is None else float(log.weight.sum())
+
+
 def features_of(log: LoggedSteps) -> tuple[np.ndarray, np.ndarray]:
     """Return phi and phi' of a log, [n, d] each.
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from sandtable.estimators.ope.accumulate import features_of, moments_by_episode, moments_of_log, starts_of
+from sandtable.estimators.ope.accumulate import features_of, moments_by_episode, moments_of_log, starts_of, total_weight
 from sandtable.estimators.ope.accumulator import chunk_rows
 from sandtable.estimators.ope.linear_result import LinearResult
 from sandtable.estimators.ope.lstd import RankWarning
@@ -67,7 +67,7 @@ def influences(result: LinearResult, log: LoggedSteps) -> Influences:
     if result.influence is None:
         raise ValueError(f"{result.estimator}: no influence of rows is known; the episode bootstrap serves it")
     phi, following = features_of(log)
-    total = float(len(log)) if log.weight is None else float(log.weight.sum())
+    total = total_weight(log)
     rows = np.empty(len(log))
     step = chunk_rows(phi.shape[1])
     for start in range(0, len(log), step):
@@ -218,7 +218,7 @@ def with_covariance(result: LinearResult, log: LoggedSteps, cov_type: str = "hc0
     if result.system is None or result.system.ndim != 2:
         raise ValueError(f"{result.estimator}: the parameters are no solution of one linear system")
     phi, following = features_of(log)
-    d, total = phi.shape[1], float(len(log)) if log.weight is None else float(log.weight.sum())
+    d, total = phi.shape[1], total_weight(log)
     omega = np.zeros((d, d))
     sums = np.zeros((log.episodes, d)) if cov_type == "cluster" else np.zeros((0, d))
     squares = 0.0

@@ -7,11 +7,11 @@ differences, minimax weights and values.
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from sandtable.estimators.ope.accumulate import features_of, moments_of_log
+from sandtable.estimators.ope.accumulate import features_of, moments_of_log, starts_of, total_weight
 from sandtable.estimators.ope.accumulator import chunk_rows
 from sandtable.estimators.ope.linear_result import (
     Influence,
@@ -21,7 +21,7 @@ from sandtable.estimators.ope.linear_result import (
     start_value,
     with_ridge,
 )
-from sandtable.estimators.ope.linear_system import solve_system
+from sandtable.estimators.ope.linear_system import Solution, solve_system
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.moments import Moments
 
@@ -74,21 +74,27 @@ class LSTD:
         mean, covariance = with_ridge(moments, self.ridge)
         matrix = covariance - self.discount * mean.cross_covariance
         solution = solve_system(matrix, mean.reward_moment, self.solver)
-        return self._result(moments, matrix, solution.x, solution.rank, solution.condition)
+        influence = fixed_point_influence(moments, matrix, solution.x)
+        return self._result(solution, start_value(moments, solution.x), matrix, influence, moments.rows)
 
     def _fit_rows(self, log: LoggedSteps) -> LinearResult:
         triangle, across, reward = instrument_qr(log, self.ridge)
         matrix = triangle - self.discount * across
         solution = solve_system(matrix, reward)
-        # moments serve the influence of rows alone here, which needs no more digits than they have
-        moments = moments_of_log(log)
-        _, covariance = with_ridge(moments, self.ridge)
-        system = covariance - self.discount * moments.mean().cross_covariance
-        return self._result(moments, system, solution.x, solution.rank, solution.condition)
+        total, starts = total_weight(log), starts_of(log)
+        value, influence = np.nan, None
+        if starts is not None:
+            start = starts.features.mean(axis=0)
+            value = float(start @ solution.x)
+            # the mean system is triangle^T matrix / total, so h solves it from the right and then from the left
+            instrument = total * solve_system(triangle, solve_system(matrix.T, start).x).x
+            influence = Influence(instrument[:, None], solution.x[:, None], solution.x[:, None])
+        return self._result(solution, value, triangle.T @ matrix / total, influence, len(log))
 
     def _result(
-        self, moments: Moments, matrix: np.ndarray, params: np.ndarray, rank: np.ndarray, condition: np.ndarray
+        self, solution: Solution, value: Any, system: np.ndarray, influence: Influence | None, rows: Any
     ) -> LinearResult:
+        params, rank, condition = solution
         d = params.shape[-1]
         deficient = bool((rank < d).any())
         reason = ""
@@ -101,7 +107,7 @@ class LSTD:
         return LinearResult(
             estimator="lstd",
             params=params,
-            value=start_value(moments, params),
+            value=value,
             discount=self.discount,
             ridge=self.ridge,
             rank=scalar(rank),
@@ -109,9 +115,9 @@ class LSTD:
             solver=self.solver,
             status="singular" if deficient else "ok",
             reason=reason,
-            rows=moments.rows,
-            influence=fixed_point_influence(moments, matrix, params),
-            system=matrix,
+            rows=rows,
+            influence=influence,
+            system=system,
         )
 
 
@@ -136,8 +142,7 @@ def instrument_qr(log: LoggedSteps, ridge: float = 0.0) -> tuple[np.ndarray, np.
     """
     phi, following = features_of(log)
     d = phi.shape[1]
-    total = float(len(log)) if log.weight is None else float(log.weight.sum())
-    held = np.concatenate([np.sqrt(ridge * total) * np.eye(d), np.zeros((d, d + 1))], axis=1)
+    held = np.concatenate([np.sqrt(ridge * total_weight(log)) * np.eye(d), np.zeros((d, d + 1))], axis=1)
     step = max(chunk_rows(d), 4 * d)
     for start in range(0, len(log), step):
         part = slice(start, start + step)

@@ -84,6 +84,13 @@ def test_cluster_covariance_sums_episodes_first(episodes):
     assert cluster(result, log).se == pytest.approx(expected, rel=1e-9)
 
 
+def test_the_form_by_qr_has_the_same_intervals(episodes):
+    by_rows, by_moments = LSTD(0.9, 0.1, "qr").fit(episodes), LSTD(0.9, 0.1).fit(episodes)
+    assert hc0(by_rows, episodes).se == pytest.approx(hc0(by_moments, episodes).se, rel=1e-9)
+    found, expected = (with_covariance(one, episodes, "cluster").cov for one in (by_rows, by_moments))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_an_episode_a_row_makes_cluster_hc0(episodes):
     log = episodes.with_(
         episode=np.arange(len(episodes)), initial_features=np.ones((1, 3)), independent=True, weight=None
