@@ -51,7 +51,7 @@ def map_of_regimes(run: "Run") -> Figure:
             line(1.0, color=INK, lw=0.9, ls="-")
         axes.set(xlabel="spectral radius of A", ylabel="largest eigenvalue of its symmetric part", xlim=(0, 2.2))
         axes.set_yscale("symlog", linthresh=2.0)
-        axes.set_ylim(-1.2, 1e4)
+        axes.set_ylim(-2.2, 1e4)
         axes.set_yticks([-1, 0, 1, 10, 100, 1000, 10_000], ["−1", "0", "1", "10", "100", "1,000", "10,000"])
         axes.minorticks_off()
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, markerscale=2.2, handletextpad=0.2)

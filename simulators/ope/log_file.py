@@ -59,6 +59,24 @@ def _rows(name: str) -> LogRows:
     return read_csv_log(Path(name))
 
 
+def log_paths(name: str) -> list[Path]:
+    """Return the files that hold a log, in the order of their names.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    if name.startswith("minari:"):
+        from sandtable.simulators.ope.log_minari import minari_folder
+
+        return log_paths(str(minari_folder(name)))
+    path = Path(name)
+    if path.is_dir():
+        return sorted(one for one in path.rglob("*") if one.is_file())
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    return [path]
+
+
 def is_log(name: str) -> bool:
     """Say whether a file is one of logged experience, and not of sales, by its kind and the names of its columns."""
     if name.startswith("minari:") or Path(name).is_dir() or Path(name).suffix.lower() == ".npz":

@@ -43,6 +43,16 @@ def read_minari_log(name: str) -> LogRows:
     return rows_of_arrays(name, raw, actions=int(dataset.action_space.n))
 
 
+def minari_folder(name: str) -> Path:
+    """Return the folder of a dataset.
+
+    Raises:
+        InputError: There is no such dataset.
+        MissingExtraError: The package is not installed.
+    """
+    return Path(_open(name).storage.data_path)
+
+
 def _open(name: str) -> Any:
     """Return the dataset."""
     try:

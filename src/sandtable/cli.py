@@ -19,6 +19,7 @@ import tyro
 
 from sandtable import ENVIRONMENTS
 from sandtable.analysis.inventory.settings import BacktestSettings
+from sandtable.analysis.ope.settings import EvaluateSettings
 
 if TYPE_CHECKING:
     from sandtable.analysis.store import RunStore
@@ -97,6 +98,60 @@ def backtest(
     )
     print(f"\n{summary['answer']}\n\norders: {run.folder / ORDERS}\nreport: {path}")
     return 0
+
+
+def evaluate(log: Name, settings: EvaluateSettings, output: Output = DEFAULT_OUTPUT) -> int:
+    """Tell what a policy would earn from the log of another one, how sure that is, and whether the log can tell it.
+
+    Args:
+        log: CSV (also .gz) with a row a step: episode, step, action, reward, terminated, truncated; state or
+            observation_0 ..; and if known behaviour_probability, target_probability_0 .., feature_0 ..,
+            next_feature_0 ... Or an npz file of such arrays, minari:ID, or the folder of a Minari dataset.
+        settings: Which policy, features and estimators.
+        output: Where results go.
+    """
+    from sandtable.analysis.ope.run_evaluation import identity, run_evaluation
+    from sandtable.analysis.provenance import Recorder
+    from sandtable.simulators.ope.log_file import read_log
+
+    recorder, store = Recorder(), run_store(output)
+    # what a user's functions print goes to standard error: standard output is for the outcome
+    with contextlib.redirect_stdout(sys.stderr):
+        run = store.run("evaluate", identity(log, settings))
+        done = run.finished
+        if done:
+            summary = run.result()
+        else:
+            stage = tell_stage if sys.stderr.isatty() else tell_nobody
+            steps = read_log(log, unfinished=settings.unfinished)
+            summary = run_evaluation(run, steps, settings, stage, lambda: run.open(recorder.started))
+            run.finish(summary, recorder.finished())
+    document = summary["document"] | {"report": str(run.folder / summary["document"]["report"])}
+    if output.json:
+        print_json(document)
+        return 0
+    if done:
+        print(f"this evaluation was done before: {run.folder}")
+    print_table([of_estimate(row) for row in document["estimates"] if row["status"] != "not run"])
+    for row in document["estimates"]:
+        if row["status"] == "not run":
+            print(f"not run: {row['estimator']}: {row['reason']}")
+    for warning in document["warnings"]:
+        print(f"warning: {warning}")
+    print(f"\n{summary['answer']}\n{summary['regime']}\n\nreport: {document['report']}")
+    return 0
+
+
+def of_estimate(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table of ``evaluate`` shows of an estimate."""
+    low, high = row["ci"]
+    return {
+        "estimator": row["estimator"],
+        "value": None if row["value"] is None else f"{row['value']:.5g}",
+        f"{1 - row['alpha']:.0%} interval": None if low is None or high is None else f"[{low:.5g}, {high:.5g}]",
+        "from": row["interval"],
+        "status": row["status"],
+    }
 
 
 def list_studies(output: Output = DEFAULT_OUTPUT) -> int:
@@ -270,26 +325,34 @@ def of_benchmark(row: dict[str, Any]) -> dict[str, Any]:
 
 def data(
     action: tyro.conf.Positional[Literal["check", "describe"]],
-    file: tyro.conf.Positional[Path],
+    file: Name,
     review_period: str = "W",
     date_format: str | None = None,
+    unfinished: Literal["truncated", "terminated"] | None = None,
     output: Output = DEFAULT_OUTPUT,
 ) -> int:
-    """Say what is in a sales file, and what is wrong with it.
+    """Say what is in a file of sales or in a log of experience, and what is wrong with it.
 
     Args:
         action: check reads the file and lists what was mended; describe also says what is in it.
-        file: The sales file.
-        review_period: How often orders are placed, as a pandas offset alias.
-        date_format: How dates are written, needed only where it is ambiguous.
+        file: The file; one with columns action and reward, an npz file, or a Minari dataset is a log.
+        review_period: How often orders are placed, as a pandas offset alias; for sales.
+        date_format: How dates are written, needed only where it is ambiguous; for sales.
+        unfinished: What the end of an episode without a mark is taken for; for logs.
         output: Where results go.
     """
-    from sandtable.simulators.inventory.sales_file import describe_sales, read_sales
+    from sandtable.simulators.ope.log_file import describe_log, is_log, read_log
 
-    history = read_sales(file, review_period=review_period, date_format=date_format)
-    document: dict[str, Any] = {"file": str(file), "repairs": history.repairs}
-    if action == "describe":
-        document |= describe_sales(history)
+    document: dict[str, Any]
+    if is_log(file):
+        log = read_log(file, unfinished=unfinished)
+        document = {"file": file, "warnings": list(log.warnings)} | (describe_log(log) if action == "describe" else {})
+    else:
+        from sandtable.simulators.inventory.sales_file import describe_sales, read_sales
+
+        history = read_sales(file, review_period=review_period, date_format=date_format)
+        document = {"file": file, "repairs": history.repairs}
+        document |= describe_sales(history) if action == "describe" else {}
     if output.json:
         print_json(document)
         return 0
@@ -377,6 +440,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "backtest": backtest,
+    "evaluate": evaluate,
     "list": list_studies,
     "describe": describe,
     "run": run,

@@ -1,0 +1,150 @@
+"""Every estimator on one log: what each needs, whether the log serves it, and its value with an interval."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from sandtable.analysis.ope.prepare import Prepared
+from sandtable.analysis.ope.settings import EvaluateSettings
+from sandtable.estimators.ope.bellman_residual import BellmanResidual
+from sandtable.estimators.ope.certainty_model import CertaintyModel
+from sandtable.estimators.ope.doubly_robust import DoublyRobust, WeightedDoublyRobust
+from sandtable.estimators.ope.fqi import FQI
+from sandtable.estimators.ope.importance_sampling import (
+    ImportanceSampling,
+    PerDecisionImportanceSampling,
+    WeightedImportanceSampling,
+    WeightedPerDecisionImportanceSampling,
+)
+from sandtable.estimators.ope.intervals import cluster, episode_bootstrap, hc0, one_step_bootstrap
+from sandtable.estimators.ope.lstd import LSTD
+from sandtable.estimators.ope.magic import Magic
+from sandtable.estimators.ope.minimax_weights import MinimaxWeights
+from sandtable.estimators.ope.temporal_difference import ExpectedTD
+from sandtable.estimators.ope.value_estimate import ValueEstimate
+from sandtable.simulators.errors import InputError
+
+LINEAR = ("lstd", "fqi", "td", "brm", "minimax", "model")
+WEIGHTED = ("is", "wis", "pdis", "wpdis", "dr", "wdr", "magic")
+ESTIMATORS = (*LINEAR, *WEIGHTED, "fqe")
+FEWEST_CLUSTERS = 20
+"""Episodes from which on their sums tell a standard error; with fewer, rows do."""
+ENDLESS = "at discount 1 the value is finite only where episodes end, and no row of the log is terminated"
+LARGEST_BOOTSTRAP = 2**31
+"""Bytes of resampled moments beyond which no estimator is fitted to each resample."""
+
+
+def estimates(
+    prepared: Prepared, settings: EvaluateSettings, stage: Callable[[str], None] = lambda title: None
+) -> list[ValueEstimate]:
+    """Return the estimate of every estimator, in the order of ``ESTIMATORS``; ``"not run"`` says why."""
+    return [*_linear(prepared, settings), *_weighted(prepared, settings, stage), _networks(prepared, settings, stage)]
+
+
+def interval_kind(prepared: Prepared) -> str:
+    """Return which interval linear estimates get: of sums over episodes, where there are enough of them."""
+    enough = not prepared.log.independent and prepared.log.episodes >= FEWEST_CLUSTERS
+    return "cluster" if enough else "hc0"
+
+
+def linear_estimators(settings: EvaluateSettings) -> dict[str, Any]:
+    """Return the estimators that need the moments alone, by name."""
+    discount, ridge, iterations = settings.discount, settings.ridge, settings.iterations
+    return {
+        "lstd": LSTD(discount, ridge),
+        "fqi": FQI(discount, iterations, ridge),
+        "td": ExpectedTD(discount, iterations, ridge=ridge),
+        "brm": BellmanResidual(discount, ridge),
+        "minimax": MinimaxWeights(discount, ridge),
+        "model": CertaintyModel(discount, ridge),
+    }
+
+
+def _linear(prepared: Prepared, settings: EvaluateSettings) -> Iterator[ValueEstimate]:
+    """Return the estimates that need the moments alone."""
+    endless = settings.discount == 1 and not prepared.log.terminated.any()
+    for name, estimator in linear_estimators(settings).items():
+        if endless:
+            yield ValueEstimate.not_run(name, ENDLESS)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the status tells what they would
+            try:
+                yield _fitted(name, estimator, prepared, settings)
+            except InputError as error:
+                yield ValueEstimate.not_run(name, str(error))
+
+
+def _fitted(name: str, estimator: Any, prepared: Prepared, settings: EvaluateSettings) -> ValueEstimate:
+    """Return a linear estimate with the interval that can be told."""
+    log = prepared.featured.weighted
+    result = estimator.fit(prepared.moments)
+    if np.isfinite(result.value) and result.influence is not None:
+        return cluster(result, log) if interval_kind(prepared) == "cluster" else hc0(result, log)
+    taken, d = prepared.featured.next_taken, prepared.moments.features
+    if name == "brm" and taken == "drawn" and 24 * settings.bootstrap * d**2 <= LARGEST_BOOTSTRAP:
+        return episode_bootstrap(estimator, log, settings.bootstrap, settings.seed, taken)
+    estimate: ValueEstimate = result.estimate()
+    return estimate
+
+
+def lstd_intervals(prepared: Prepared, settings: EvaluateSettings) -> list[ValueEstimate]:
+    """Return LSTD with each kind of interval; none where it has no value."""
+    log, estimator = prepared.featured.weighted, LSTD(settings.discount, settings.ridge)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = estimator.fit(prepared.moments)
+        if result.influence is None or not np.isfinite(result.value):
+            return []
+        found = [hc0(result, log)]
+        if log.episodes > 1:
+            found.append(cluster(result, log))
+            found.append(one_step_bootstrap(result, log, settings.bootstrap, settings.seed))
+            if 24 * settings.bootstrap * prepared.moments.features**2 <= LARGEST_BOOTSTRAP:
+                taken = prepared.featured.next_taken
+                found.append(episode_bootstrap(estimator, log, settings.bootstrap, settings.seed, taken))
+    return found
+
+
+def _weighted(
+    prepared: Prepared, settings: EvaluateSettings, stage: Callable[[str], None]
+) -> Iterator[ValueEstimate]:  # fmt: skip
+    """Return the estimates that weight episodes by the policies' ratio."""
+    stage("weighting episodes")
+    common: dict[str, Any] = {
+        "discount": settings.discount, "bootstrap": settings.bootstrap, "seed": settings.seed,
+    }  # fmt: skip
+    model = {**common, "ridge": settings.ridge, "features": settings.value}
+    kinds: list[Any] = [
+        ImportanceSampling(**common),
+        WeightedImportanceSampling(**common),
+        PerDecisionImportanceSampling(**common),
+        WeightedPerDecisionImportanceSampling(**common),
+        DoublyRobust(**model),
+        WeightedDoublyRobust(**model),
+        Magic(**model),
+    ]
+    for estimator in kinds:
+        try:
+            yield estimator.fit(prepared.log)
+        except InputError as error:
+            yield ValueEstimate.not_run(estimator.name, str(error))
+
+
+def _networks(prepared: Prepared, settings: EvaluateSettings, stage: Callable[[str], None]) -> ValueEstimate:
+    """Return the estimate of FQE with networks."""
+    if not settings.fqe_steps:
+        return ValueEstimate.not_run("fqe", "left out by --fqe-steps 0")
+    if settings.discount == 1 and not prepared.log.terminated.any():
+        return ValueEstimate.not_run("fqe", ENDLESS)
+    from sandtable.estimators.ope.fitted_q_network import FittedQNetwork, why_unfitted
+
+    try:
+        if reason := why_unfitted(prepared.log):
+            return ValueEstimate.not_run("fqe", reason)
+        stage("FQE: training networks")
+        return FittedQNetwork(settings.discount, steps=settings.fqe_steps, seed=settings.seed).fit(prepared.log)
+    except InputError as error:
+        return ValueEstimate.not_run("fqe", str(error))

@@ -1,0 +1,75 @@
+"""An evaluation as a run of the store: what the command line calls."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sandtable.agents.ope.target_policy import load_target
+from sandtable.analysis.ope.evaluate import answer, document, evaluate
+from sandtable.analysis.ope.evaluation_report import evaluation_report
+from sandtable.analysis.ope.prepare import check_settings, prepare
+from sandtable.analysis.ope.settings import EvaluateSettings
+from sandtable.analysis.provenance import Recorder
+from sandtable.analysis.report import render
+from sandtable.analysis.store import Run
+from sandtable.estimators.ope.features import load_features
+from sandtable.simulators.ope.log_file import log_paths
+from sandtable.simulators.ope.logged_steps import LoggedSteps
+
+REPORT, RESULTS = "report.html", "results.json"
+
+
+def identity(log: str, settings: EvaluateSettings) -> dict[str, Any]:
+    """Return what names an evaluation's run: the settings, and the contents of the files that it reads.
+
+    Raises:
+        InputError: A setting, a function or a file cannot be used.
+    """
+    check_settings(settings)
+    digests = {"target": _digest(load_target(settings.target, trust=settings.trust).source.encode())}
+    if settings.features is not None:
+        digests["features"] = _digest(load_features(settings.features).source.encode())
+    for path in log_paths(log):
+        with open(path, "rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return {**asdict(settings), "log": Path(log).name, "sha256": digests}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def run_evaluation(
+    run: Run,
+    log: LoggedSteps,
+    settings: EvaluateSettings,
+    stage: Callable[[str], None] = lambda title: None,
+    usable: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Evaluate a log and write report and results into the run's folder.
+
+    Input that cannot be used is refused before anything is written.
+
+    Args:
+        run: Whose folder takes the files.
+        log: As its reader returned it.
+        settings: What the user decided.
+        stage: Told the title of each stage as it begins.
+        usable: Called when the input was found to be usable, before anything is written.
+
+    Returns:
+        ``document``: what ``sandtable evaluate --json`` prints, with the report's file name for its path; ``answer``
+        and ``regime``, a sentence each.
+    """
+    recorder = Recorder()
+    prepared = prepare(log, settings)
+    result = evaluate(prepared, settings, stage)
+    usable()
+    stage("writing the report")
+    told = document(result, REPORT)
+    provenance = {"source": Path(log.source).name, "settings": asdict(settings), **recorder.finished()}
+    run.write_json(RESULTS, told)
+    run.write_text(REPORT, render(evaluation_report(result, told, provenance)))
+    return {"document": told, "answer": answer(result), "regime": result.verdict.sentence}
