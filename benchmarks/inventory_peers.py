@@ -38,11 +38,15 @@ class Peer:
 
     def rate(self, turn: int) -> float:
         """Return units a CPU-second of one turn of work."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{turn}\n")
-        self.process.stdin.flush()
-        units, seconds = self._read().split()
+        units, seconds = self.answer(str(turn)).split()
         return float(units) / float(seconds)
+
+    def answer(self, line: str) -> str:
+        """Return the line with which the program answers one."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return self._read()
 
     def _read(self) -> str:
         assert self.process.stdout is not None
@@ -53,7 +57,7 @@ class Peer:
 
 
 @contextmanager
-def peer(requirement: str, program: str) -> Iterator[Peer | None]:
+def peer(requirement: str, program: str, *arguments: str) -> Iterator[Peer | None]:
     """Install a package into a new virtual environment and run a program of ``peers`` there; None where that fails."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
@@ -63,7 +67,11 @@ def peer(requirement: str, program: str) -> Iterator[Peer | None]:
             yield None
             return
         process = subprocess.Popen(
-            [python, str(PROGRAMS / program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, str(PROGRAMS / program), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         try:
             yield Peer(process)

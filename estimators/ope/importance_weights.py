@@ -167,13 +167,19 @@ def logged_target_probability(log: LoggedSteps) -> np.ndarray | None:
     return log.target_probability[np.arange(len(log)), log.action]
 
 
-def require_probabilities(log: LoggedSteps) -> None:
+def require_probabilities(
+    log: LoggedSteps, names: tuple[str, ...] = ("behaviour_probability", "target_probability")
+) -> None:
     """Refuse what are no probabilities.
+
+    Args:
+        log: The log.
+        names: Which of its arrays; what it does not have is passed over.
 
     Raises:
         InputError: A probability is not in [0, 1], or the target's do not sum to 1 over the actions.
     """
-    for name in ("behaviour_probability", "target_probability", "next_target_probability"):
+    for name in names:
         values = getattr(log, name)
         if values is None:
             continue

@@ -108,8 +108,16 @@ def test_replicas_differ_by_their_seeds_alone_and_repeat_themselves():
 def test_a_training_that_was_too_short_says_so():
     estimate = FittedQNetwork(0.95, **{**TABLE, "target_every": 50}, steps=200).fit(chain_log(ends="truncated"))
     assert estimate.status == "not converged"
-    assert "still moved by" in estimate.reason
+    assert "still to go" in estimate.reason
     assert estimate.interval == "none"
+
+
+def test_a_slow_training_is_no_converged_one():
+    """So few iterations that the value hardly leaves its start: standing still is not having arrived."""
+    log = chain_log(ends="truncated")
+    estimate = FittedQNetwork(0.99, hidden=(), steps=100, batch=None, learning_rate=1e-4).fit(log)
+    assert abs(estimate.value) < 0.2 * lstd_value(log, 0.99)
+    assert estimate.status == "not converged"
 
 
 def test_a_training_that_explodes_is_diverged():
@@ -147,6 +155,7 @@ def test_the_networks_serve_doubly_robust_estimation():
         ({"observation": None}, "no observations"),
         ({"next_target_probability": None}, "no next_target_probability of every action"),
         ({"target_probability": np.full(240, 0.5)}, "no target_probability of every action"),
+        ({"next_target_probability": np.full((240, 2), np.nan)}, "not known in 180 rows"),
         ({"observation": np.full(240, -1)}, "negative number"),
         ({"observation": np.full(240, np.nan), "next_observation": np.zeros(240)}, "not finite"),
         ({"weight": np.zeros(240)}, "weights of all starts are 0"),

@@ -54,6 +54,11 @@ def test_overlap_by_hand():
     assert (seen.zero_behaviour_rows, seen.off_target_rows) == (0, 0)
 
 
+def test_what_follows_a_row_is_no_matter_of_weights():
+    """A reader leaves the target's probabilities after a cut blank where the log does not tell them."""
+    assert why_unweighted(LOG.with_(next_target_probability=np.full((6, 2), np.nan))) == ""
+
+
 def test_vectors_are_compared_over_the_whole_log():
     log = LOG.with_(observation=np.zeros((6, 2)), actions=3)
     wide = np.concatenate([0.9 * log.target_probability, np.full((6, 1), 0.1)], axis=1)
