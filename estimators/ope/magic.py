@@ -18,14 +18,15 @@ from scipy import optimize
 from sandtable.estimators.ope.doubly_robust import Corrections, WeightedDoublyRobust
 from sandtable.estimators.ope.importance_weights import ImportanceWeights
 from sandtable.estimators.ope.value_estimate import ValueEstimate
-from sandtable.estimators.ope.weighted_means import means_by_step, weighted_mean
+from sandtable.estimators.ope.weighted_means import means_by_step, standard_error, weighted_mean
 
 
 @dataclass(frozen=True)
 class Magic(WeightedDoublyRobust):
     """MAGIC, with the percentile bootstrap for WDR's interval.
 
-    Its own interval, whichever is asked for, is of the resamples, with the blend held as it is.
+    Its own interval has the width of WDR's. That of a resampled blend would be narrower and wrong: where the blend is
+    the model, resamples that leave the model as it is hardly move, and what is not known is the model.
 
     Attributes:
         lengths: How many returns are blended at most, at least 2: the model, WDR, and others at even distances.
@@ -49,29 +50,29 @@ class Magic(WeightedDoublyRobust):
             return ValueEstimate.not_run(self.name, "one episode does not tell how much the returns vary")
         count = min(self.lengths, weights.horizon + 1)
         steps = np.linspace(-1, weights.horizon - 1, count).round().astype(np.int64)
-        resampled = np.stack(
-            [self._returns(weights, terms, steps, weights.log_share + drawn) for drawn in self._resamples(episodes)]
-        )
-        returns = self._returns(weights, terms, steps, weights.log_share)
+        weigh = self._combine(weights, terms)
+        whole = weigh(weights.log_share)
+        resampled = np.array([weigh(weights.log_share + drawn).value for drawn in self._resamples(episodes)])
         tails = [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
-        low, high = np.quantile(resampled[np.isfinite(resampled[:, -1]), -1], tails)
-        bias = returns - np.clip(returns, min(low, returns[-1]), max(high, returns[-1]))
+        low, high = np.quantile(resampled[np.isfinite(resampled)], tails)
+        returns = self._returns(weights, terms, steps)
+        bias = returns - np.clip(returns, min(low, whole.value), max(high, whole.value))
         blend = least_squared_error(self._covariance(weights, terms, steps), bias)
-        value, replicates = float(blend @ returns), resampled @ blend
-        told = f"{blend[0]:.0%} of the blend is the model, {blend[-1]:.0%} WDR"
+        value, told = float(blend @ returns), f"{blend[0]:.0%} of the blend is the model, {blend[-1]:.0%} WDR"
         note = f"{note}; {told}" if note else told
         if self.interval == "none":
             return ValueEstimate(self.name, value, reason=note)
-        se = float(np.std(replicates[np.isfinite(replicates)], ddof=1))
+        if self.interval == "cluster":
+            return ValueEstimate(self.name, value, standard_error(whole.influence), "cluster", reason=note)
+        se = float(np.std(resampled[np.isfinite(resampled)], ddof=1))
+        replicates = resampled + (value - whole.value)
         return ValueEstimate(self.name, value, se, "episode_bootstrap", replicates, reason=note)
 
-    def _returns(
-        self, weights: ImportanceWeights, terms: Corrections, steps: np.ndarray, log_share: np.ndarray
-    ) -> np.ndarray:
+    def _returns(self, weights: ImportanceWeights, terms: Corrections, steps: np.ndarray) -> np.ndarray:
         """Return g_j for each j of ``steps``, [J]."""
-        mean = means_by_step(weights, terms.errors, log_share).mean
+        mean = means_by_step(weights, terms.errors, weights.log_share).mean
         summed = np.cumsum(self.discount ** np.arange(weights.horizon) * mean)
-        return weighted_mean(terms.start, log_share).value + np.append(summed, 0.0)[steps]  # -1: no step
+        return weighted_mean(terms.start, weights.log_share).value + np.append(summed, 0.0)[steps]  # -1: no step
 
     def _covariance(self, weights: ImportanceWeights, terms: Corrections, steps: np.ndarray) -> np.ndarray:
         """Return Omega, [J, J]: E times the sample covariance of the episodes' parts of the returns."""

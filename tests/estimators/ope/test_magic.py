@@ -75,13 +75,17 @@ def test_two_lengths_are_the_model_and_weighted_doubly_robust(draw_episodes):
     assert min(ends) <= Magic(0.9, lengths=2).fit(log, values).value <= max(ends)
 
 
-def test_the_interval_is_of_resamples_and_repeats_itself(draw_episodes):
-    log = draw_episodes(100, 1)
-    one, two = (Magic(0.9, bootstrap=50).fit(log, constant_model(log, 1.0)) for _ in range(2))
-    assert (one.interval, len(one.replicates)) == ("episode_bootstrap", 50)
-    assert np.array_equal(one.replicates, two.replicates)
-    assert one.conf_int()[0] < one.value < one.conf_int()[1]
-    assert Magic(0.9, interval="none").fit(log, constant_model(log, 1.0)).se is None
+@pytest.mark.parametrize("interval", ["cluster", "episode_bootstrap"])
+def test_the_interval_is_as_wide_as_that_of_weighted_doubly_robust(every_episode, draw_episodes, interval):
+    """Also where the blend is the model: a model that stays as it is in all resamples would seem to be certain."""
+    log = draw_episodes(100, 0)
+    values = constant_model(log, every_episode.value[0.9])
+    one, whole = (kind(0.9, interval=interval).fit(log, values) for kind in (Magic, WeightedDoublyRobust))
+    assert (one.interval, one.se) == (interval, pytest.approx(whole.se, rel=1e-12))
+    assert one.value != whole.value
+    widths = [high - low for low, high in (one.conf_int(), whole.conf_int())]
+    assert widths[0] == pytest.approx(widths[1], rel=1e-9)
+    assert Magic(0.9, interval="none").fit(log, values).se is None
 
 
 def test_one_episode_is_not_enough(draw_episodes):
