@@ -45,7 +45,8 @@ class LinearityCheck:
         """Return what it says at level ``alpha``."""
         if not self.degrees:
             return "The extra features are linear in these features, so nothing could be checked."
-        numbers = f"p = {self.p_value:.2g}; chi-square {self.statistic:.3g} with {self.degrees} degrees of freedom"
+        degrees = "1 degree" if self.degrees == 1 else f"{self.degrees} degrees"
+        numbers = f"p = {self.p_value:.2g}; chi-square {self.statistic:.3g} with {degrees} of freedom"
         if self.p_value < alpha:
             return f"The log speaks against it ({numbers})."
         return f"Nothing in the log speaks against it ({numbers})."
