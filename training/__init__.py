@@ -24,7 +24,7 @@ from sandtable.training.objectives import (
 from sandtable.training.optimizers import SGD, AdamW, Optimizer
 from sandtable.training.progress import bar
 from sandtable.training.record import Diverged
-from sandtable.training.schedules import constant, cosine, linear
+from sandtable.training.schedules import constant, cosine, doubling, linear
 from sandtable.training.stacked import Stacked
 from sandtable.training.validation import Validation
 
@@ -62,6 +62,7 @@ __all__ = [
     "constant",
     "cosine",
     "distribution_for",
+    "doubling",
     "fit",
     "linear",
     "replica_keys",

@@ -5,10 +5,13 @@ the same.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from sandtable.simulators.arrays import Constant
 
 Schedule = Callable[[Tensor], Tensor]
 """From int64 [] to float64 []."""
@@ -45,6 +48,27 @@ def cosine(steps: int, warmup: int = 0) -> Schedule:
 
     def multiplier(step: Tensor) -> Tensor:
         return _rise(step, warmup) * (1 + torch.cos(math.pi * _progress(step, steps, warmup))) / 2
+
+    return multiplier
+
+
+def doubling(at: Sequence[int]) -> Schedule:
+    """Start at 1, and double when each of these numbers of steps is done.
+
+    For losses whose gradient falls exponentially as margins grow (arXiv 2311.07568, appendix B).
+
+    Args:
+        at: In any order, each at least 1; one that is there twice doubles twice.
+
+    Raises:
+        ValueError: One is less than 1.
+    """
+    if any(steps < 1 for steps in at):
+        raise ValueError(f"at must hold numbers of at least 1, not {list(at)}")
+    bounds = Constant(np.asarray(sorted(at), dtype=np.int64))
+
+    def multiplier(step: Tensor) -> Tensor:
+        return torch.exp2((step[..., None] >= bounds.on(step)).sum(-1).double())
 
     return multiplier
 
