@@ -30,7 +30,7 @@ REGIMES = (
     "singular",
     "boundary",
 )
-_TD_ROUNDING = 1e-13
+_TD_ROUNDING = 1e-13  # relative to the largest eigenvalue: tabular systems have small ones that are right
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Diagnostics:
         iterations: T, the number of iterations of FQI after which at most 1e-6 of the first error is left whatever the
             reward, in the norm of the covariance: ``||A^T||_2 <= 1e-6 < ||A^{T-1}||_2``. Infinite where not stable.
         td_stable: Expected TD(0) converges for small steps: all eigenvalues of ``covariance - discount
-            cross_covariance`` have a positive real part; those of redundant features do not count.
+            cross_covariance`` have a positive real part; those of redundant features do not count. False where the
+            data do not determine what the next features need.
         coverage: (1 - discount)^2 h^T covariance h with ``G^T h`` the initial features (our reading of the
             feature-dynamics coverage of arXiv 2601.19030); without the factor at discount 1. Infinite where there is no
             such h. None: no start is known.
@@ -271,7 +272,10 @@ def _of_stable(matrix: np.ndarray, radius: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _in_given_features(covariance: np.ndarray, discounted: np.ndarray, rank: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what depends on the basis of the features: conditions, and whether TD(0) converges; arrays [n]."""
+    """Return what depends on the basis of the features: both condition numbers, and the margin of TD(0); arrays [n].
+
+    The margin is the least real part of the system's eigenvalues over the largest modulus.
+    """
     system, d = covariance - discounted, covariance.shape[-1]
     full = rank == d
     told = {}
@@ -284,7 +288,6 @@ def _in_given_features(covariance: np.ndarray, discounted: np.ndarray, rank: np.
     redundant = np.argsort(np.argsort(size, axis=-1), axis=-1) < (d - rank)[:, None]
     margin = np.where(redundant, np.inf, eigenvalues.real).min(-1)
     told["td_margin"] = np.where(rank > 0, margin / np.where(size.max(-1) > 0, size.max(-1), 1.0), 0.0)
-    told["td_stable"] = told["td_margin"] > _TD_ROUNDING
     return told
 
 
@@ -303,12 +306,13 @@ def _conditions(told: dict[str, Any], discount: float, rounding: np.ndarray) -> 
         "td_stable": _side(told["td_margin"], _TD_ROUNDING),
         "invertible": np.where(singular, -1, _side(told["smallest_singular_value"], tolerance)),
     }
-    told["td_stable"] = sides["td_stable"] == 1
     if told["distribution_shift"] is not None:
         room = (discount**-2 if discount else np.inf) - told["distribution_shift"]
         sides["low_distribution_shift"] = _side(room, tolerance)
     undetermined = told["smallest_singular_value"] == 0
-    return {name: np.where(undetermined, -1, side).astype(np.int8) for name, side in sides.items()}
+    conditions = {name: np.where(undetermined, -1, side).astype(np.int8) for name, side in sides.items()}
+    told["td_stable"] = conditions["td_stable"] == 1
+    return conditions
 
 
 def _side(distance: np.ndarray, tolerance: float | np.ndarray) -> np.ndarray:
