@@ -22,6 +22,8 @@ from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.moments import Moments, NextFeatures
 from sandtable.simulators.ope.whitening import OUTSIDE, unseen_variance, whitening
 
+FEWEST = 10
+"""Episodes below which resamples of them say nothing: all is then undetermined."""
 FQI = Literal["converges", "diverges", "undetermined"]
 LSTD = Literal["consistent", "inconsistent", "undetermined"]
 
@@ -34,7 +36,7 @@ class Verdict:
         diagnostics: Of the log's moments.
         fqi: Whether FQI converges, whatever the reward.
         lstd: Whether LSTD is consistent, and with it any estimator that sees these moments alone.
-        spectral_radius_ci: Ends of the interval of the spectral radius.
+        spectral_radius_ci: Ends of the interval of the spectral radius; NaN with fewer than 10 episodes.
         smallest_singular_value_ci: Ends of that of the smallest singular value of I - A, >= 0.
         regime_certain: No interval holds its threshold, or all resamples are singular.
         alpha: One minus the confidence of the intervals.
@@ -74,7 +76,8 @@ class Verdict:
     @property
     def sentences(self) -> tuple[str, str, str]:
         """Return the verdict, the regime and the assumption, a sentence or two each."""
-        certain = "" if self.regime_certain else ", but a threshold lies within its sampling error"
+        why = "a threshold lies within its sampling error" if self.episodes >= FEWEST else "it is of too few episodes"
+        certain = "" if self.regime_certain else f", but {why}"
         return self.sentence, f"The moments are in the regime “{self.diagnostics.regime}”{certain}.", self.assumption
 
     def summary(self) -> str:
@@ -140,6 +143,8 @@ def verdict(
     ends = [alpha / 2, 1 - alpha / 2]
     low, high = (float(end) for end in np.quantile(radii, ends))
     least, most = (float(end) for end in np.quantile(signed, ends))
+    if log.episodes < FEWEST:
+        low = high = least = most = float("nan")  # no comparison with these holds
     fqi: FQI = "diverges" if low > 1 + TOLERANCE else "converges" if high < 1 - TOLERANCE else "undetermined"
     if told.conditions["invertible"] == -1 and max(abs(least), abs(most)) <= TOLERANCE:
         lstd: LSTD = "inconsistent"
@@ -157,7 +162,7 @@ def verdict(
         fqi=fqi,
         lstd=lstd,
         spectral_radius_ci=(low, high),
-        smallest_singular_value_ci=(max(least, 0.0), max(most, 0.0)),
+        smallest_singular_value_ci=(float(np.maximum(least, 0.0)), float(np.maximum(most, 0.0))),
         regime_certain=lstd == "inconsistent" or "undetermined" not in (fqi, lstd),
         alpha=alpha,
         episodes=log.episodes,
@@ -199,4 +204,4 @@ def _with_ridge(moments: Moments, ridge: float) -> Moments:
 
 
 def _interval(value: float, ends: tuple[float, float]) -> str:
-    return f"{value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}]"
+    return f"{value:.3g}" + (f" [{ends[0]:.3g}, {ends[1]:.3g}]" if ends[0] == ends[0] else ", of too few episodes")

@@ -78,6 +78,14 @@ def test_rows_that_a_resample_may_miss_leave_it_undetermined():
     assert told.lstd == "undetermined"
 
 
+def test_a_few_episodes_determine_nothing():
+    """One long episode: each resample is the log itself."""
+    told = verdict(LinearMDP("R1b", noise=0.5, horizon=500).sample(1, 1, mode="episodes"), 0.9)
+    assert (told.fqi, told.lstd, told.regime_certain) == ("undetermined", "undetermined", False)
+    assert np.isnan([*told.spectral_radius_ci, *told.smallest_singular_value_ci]).all()
+    assert "of too few episodes" in told.sentence
+
+
 def test_resamples_can_be_passed_on_and_the_seed_decides():
     log = log_of("R1b")
     told = verdict(log, 0.9, replicates=100, seed=3)
