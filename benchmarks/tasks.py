@@ -28,7 +28,8 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
     plain = gym.vector.SyncVectorEnv([lambda: PlainParity(N)] * ROWS, autoreset_mode=AutoresetMode.SAME_STEP)
     theirs = _step(plain)
     rows = []
-    for settings in ({"feedback": "bandit"}, {"feedback": "full", "loss": "hinge"}):
+    kinds: list[dict[str, Any]] = [{"feedback": "bandit"}, {"feedback": "full", "loss": "hinge"}]
+    for settings in kinds:
         ours = gym.make_vec(ID, num_envs=ROWS, n=N, k=K, **settings)
         steps = 10  # of ours: a call of the alternative takes as long as many of them
         rates = rates_in_turns(_steps(_step(ours), steps), theirs, (steps * ROWS, ROWS), quick)
