@@ -4,6 +4,7 @@
         config.json       settings and version of the study, canonical; the digits are the start of this file's SHA-256
         provenance.json   the attempts at the run: what they ran on, when, and what they cost
         metrics.jsonl     what training logged, a line a record
+        status.txt        how far training is, renewed every second or so; gone when the run has ended
         error.txt         the traceback of the last attempt, if it failed
         result.json       what came out; written last, by an atomic rename: with it the run is finished
 
@@ -17,19 +18,26 @@ import json
 import math
 import os
 import secrets
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-CONFIG, PROVENANCE, METRICS, ERROR, RESULT = (
+if TYPE_CHECKING:
+    from sandtable.training.progress import Progress
+
+CONFIG, PROVENANCE, METRICS, STATUS, ERROR, RESULT = (
     "config.json",
     "provenance.json",
     "metrics.jsonl",
+    "status.txt",
     "error.txt",
     "result.json",
 )
+
+_OWN = (CONFIG, PROVENANCE, METRICS, STATUS, ERROR, RESULT)
 
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How a number that JSON lacks is written: as a string, with the names that protocol buffers use in their JSON."""
@@ -138,6 +146,7 @@ class Run:
         write_atomically(self.folder / CONFIG, _identity(self.config, self.version))
         self._write_attempts([*self.attempts(), provenance])
         (self.folder / ERROR).unlink(missing_ok=True)
+        self.clear_status()
 
     def finish(
         self, result: Mapping[str, Any] | Sequence[Mapping[str, Any]], provenance: Mapping[str, Any] | None = None
@@ -151,10 +160,40 @@ class Run:
         if provenance is not None:
             self._write_attempts([*self.attempts()[:-1], provenance])
         write_atomically(self.folder / RESULT, _readable(result))
+        self.clear_status()
 
     def fail(self, error: str) -> None:
         """Keep the traceback of an attempt that failed."""
         write_atomically(self.folder / ERROR, error)
+        self.clear_status()
+
+    def progress(self) -> "Progress":
+        """Return what ``fit`` takes as ``progress``: it writes how far the slowest replica is, at most once a second.
+
+        The folder is the one thing that who watches a sweep shares with its processes, wherever these are.
+        """
+        from sandtable.training.progress import slowest
+
+        told = -math.inf
+
+        def tell(step: int, steps: int, row: dict[str, Any]) -> None:
+            nonlocal told
+            if time.monotonic() >= told + 1:
+                told = time.monotonic()
+                write_atomically(self.folder / STATUS, f"step {step:,} of {steps:,}, {slowest(row)}")
+
+        return tell
+
+    def clear_status(self) -> None:
+        """Forget how far the run is, or was when it was killed."""
+        (self.folder / STATUS).unlink(missing_ok=True)
+
+    def status(self) -> str | None:
+        """Return how far the run is, as ``progress`` wrote it last; None if it is not being trained."""
+        try:
+            return (self.folder / STATUS).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
 
     def write_text(self, name: str, text: str) -> Path:
         """Write an artefact beside the result, atomically, and return its path.
@@ -162,7 +201,7 @@ class Run:
         Raises:
             ValueError: ``name`` is no plain file name, or that of one of the store's own files.
         """
-        if Path(name).name != name or not name.strip(".") or name in (CONFIG, PROVENANCE, METRICS, ERROR, RESULT):
+        if Path(name).name != name or not name.strip(".") or name in _OWN:
             raise ValueError(f"name must be a plain file name that the store does not use itself, not {name!r}")
         write_atomically(self.folder / name, text)
         return self.folder / name

@@ -10,7 +10,7 @@ import importlib
 import math
 import pkgutil
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from sandtable.simulators.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.progress import Progress
 
     from sandtable.analysis.report import Block
 
@@ -123,8 +124,8 @@ class Study:
         summary: What is done, for who has not read the paper; a paragraph.
         grid: The configurations of a budget, frozen dataclasses that ``store.to_plain`` takes. Budgets may share some.
         run: Does one configuration and returns its metrics by name, or one such mapping a row; artefacts, checkpoints
-            and ``metrics.jsonl`` go to the run's folder. It continues what it finds there, shows no progress bar, and
-            raises ``UnavailableError`` if something it needs is not here.
+            and ``metrics.jsonl`` go to the run's folder. It continues what it finds there, shows no progress bar (but
+            may tell ``run.progress()``), and raises ``UnavailableError`` if something it needs is not here.
         claims: What is checked.
         figures: Blocks for the report, of the table of the finished runs and those runs in the same order.
         version: Enters the names of the runs: raise it when ``run`` changes what it measures.
@@ -222,18 +223,18 @@ class _Job:
 def run_study(study: Study, budget: Budget, store: RunStore, executor: Executor) -> Sweep:
     """Run what is missing of a budget; a run that fails does not stop the others.
 
-    A bar on standard error shows the progress where that is a terminal. Interrupted, the same call continues.
+    Where standard error is a terminal, a bar there shows how many are done, and a line for each run in training how far
+    its slowest replica is. Interrupted, the same call continues.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     pairs = study.runs(store, budget)
     missing = [(config, run) for config, run in pairs if not run.finished]
     failed, unavailable = {}, {}
     job = _Job(study.name, study.version, study.run, store)
-    console = Console(stderr=True)
-    with closing(executor.map(job, [config for config, _ in missing])) as outcomes:
-        progress = track(outcomes, study.title, len(missing), console=console, disable=not console.is_terminal)
+    with (
+        closing(executor.map(job, [config for config, _ in missing])) as outcomes,
+        _display([run for _, run in missing]) as display,
+    ):
+        progress = display.track(outcomes, len(missing), description=study.title)
         for (_, run), outcome in zip(missing, progress, strict=True):
             if outcome.error is not None:
                 run.fail(outcome.error)
@@ -241,6 +242,25 @@ def run_study(study: Study, budget: Budget, store: RunStore, executor: Executor)
             elif outcome.value is not None:
                 unavailable[run.folder] = outcome.value
     return Sweep(len(pairs) - len(missing), len(missing) - len(failed) - len(unavailable), failed, unavailable)
+
+
+def _display(runs: Sequence[Run]) -> "Progress":
+    """Return a bar on standard error, with the status of the runs in training below; nothing if it is no terminal."""
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+    from rich.text import Text
+
+    class Watched(Progress):
+        def get_renderables(self) -> "Iterator[RenderableType]":
+            yield from super().get_renderables()
+            for run in runs:
+                if (status := run.status()) is not None:
+                    yield Text(f"  {run.folder.name}  {status}", overflow="ellipsis", no_wrap=True)
+
+    for run in runs:
+        run.clear_status()
+    console = Console(stderr=True)
+    return Watched(console=console, disable=not console.is_terminal, refresh_per_second=2)
 
 
 def tabulate(runs: Sequence[Run]) -> "pd.DataFrame":

@@ -1,5 +1,6 @@
 """A progress bar for long work."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,22 @@ def bar(title: str) -> Iterator[Progress]:
         task = display.add_task(title, total=None)
 
         def show(step: int, steps: int, row: dict[str, Any]) -> None:
-            loss = sum(row["loss"]) / len(row["loss"])
-            display.update(task, completed=step, total=steps, description=f"{title}  loss {loss:.4g}")
+            display.update(task, completed=step, total=steps, description=f"{title}  {slowest(row)}")
 
         yield show
+
+
+def slowest(row: dict[str, Any]) -> str:
+    """Return a line on the replica that is furthest behind: with the least accuracy, or else the largest loss.
+
+    Args:
+        row: Of metrics; NaN stands for replicas that are no longer trained.
+    """
+    metric = next(name for name in ("validation_accuracy", "validation_loss", "loss") if name in row)
+    values, behind = row[metric], min if metric.endswith("accuracy") else max
+    trained = [replica for replica, value in enumerate(values) if not math.isnan(value)]
+    name = metric.removeprefix("validation_")
+    if len(values) == 1 or not trained:
+        return f"{name} {values[0]:.4g}"
+    last = behind(trained, key=values.__getitem__)
+    return f"{len(trained)} of {len(values)} replicas; the slowest, {last}: {name} {values[last]:.4g}"

@@ -89,6 +89,17 @@ def test_a_killed_run_continues_in_its_folder_and_keeps_its_attempts(tmp_path: P
     assert [run.config for run in store.finished("retail")] == [run.config]
 
 
+def test_a_run_tells_its_status_at_most_once_a_second_until_it_ends(tmp_path: Path) -> None:
+    run = RunStore(tmp_path).run("study", Config("embedded"))
+    assert run.status() is None
+    tell = run.progress()
+    tell(10, 1000, {"loss": [0.5]})
+    tell(20, 1000, {"loss": [0.4]})
+    assert run.status() == "step 10 of 1,000, loss 0.5"
+    run.fail("stopped")
+    assert run.status() is None
+
+
 def test_a_corrupt_result_counts_as_unfinished_and_says_so(tmp_path: Path) -> None:
     run = RunStore(tmp_path).run("retail", Config("embedded"))
     run.open({})

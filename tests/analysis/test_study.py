@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,6 +115,31 @@ def test_a_failure_is_kept_and_does_not_stop_the_sweep(tmp_path: Path) -> None:
     assert set(sweep.unavailable.values()) == {"there is no bent coin here"}
     assert run_study(COINS, "cpu", store, InProcess()) == Sweep(present=2, finished=4)
     assert not (folder / "error.txt").exists()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_on_a_terminal_the_slowest_replica_of_a_run_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
+) -> None:
+    def long_toss(config: Toss, run: Run) -> dict[str, Any]:
+        run.progress()(200, 1000, {"loss": [0.5, 0.75]})
+        time.sleep(1)  # the display looks twice a second
+        assert run.status() is not None
+        return {"heads": 0.5}
+
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "120")
+    store = RunStore(tmp_path)
+    one = replace(COINS, run=long_toss, grid=lambda budget: [Toss("fair", 0)])
+    assert run_study(one, "cpu", store, InProcess()).finished == 1
+    shown = capsys.readouterr().err
+    if terminal:
+        assert "Tossing coins" in shown
+        assert "step 200 of 1,000, 2 of 2 replicas; the slowest, 1: loss 0.75" in shown
+    else:
+        assert shown == ""
+    assert store.run(COINS.name, Toss("fair", 0)).status() is None
 
 
 def test_processes_run_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from sandtable.training import (
     replica_keys,
 )
 from sandtable.training.checkpoint import flatten
+from sandtable.training.progress import slowest
 from sandtable.training.step import Stepper
 from sandtable.training.validation import start_stopping
 
@@ -273,6 +274,14 @@ def test_progress_is_told_of_every_row(capsys):
     with bar("parity") as progress:
         fit(MLP(1, 10, [8], 1, key=0), Supervised(TASK, 8), progress=progress, **settings)
     assert capsys.readouterr().err == ""  # not a terminal
+
+
+def test_the_slowest_replica_is_the_one_that_is_furthest_behind():
+    row = {"loss": [0.3, 0.9, 0.5], "validation_accuracy": [1.0, 0.8, 0.6]}
+    assert slowest(row) == "3 of 3 replicas; the slowest, 2: accuracy 0.6"
+    assert slowest({"loss": row["loss"]}) == "3 of 3 replicas; the slowest, 1: loss 0.9"
+    assert slowest({"loss": [0.3, math.nan, 0.5]}) == "2 of 3 replicas; the slowest, 2: loss 0.5"
+    assert slowest({"loss": [0.25]}) == "loss 0.25"
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"log_every": 0}, {"key": [1, 2, 3]}, {"clip": -1.0}])
