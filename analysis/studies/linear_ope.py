@@ -22,7 +22,7 @@ Part = Literal["implications", "rows", "iterations", "indistinguishable", "iid",
 PAPER = "arXiv 2203.04236"
 OURS = "target of this project"
 SIZES = (250, 500, 1000, 2000, 4000, 8000, 16000)
-IN_REGIMES = ("R1", "R1b", "R3", "R4", "R5", "R6")
+IN_REGIMES = ("R1", "R1b", "R2", "R3", "R4", "R5", "R6")
 HORIZONS = {"R1b": 20}
 
 
