@@ -87,7 +87,7 @@ def stand_still_at(kind, count, pipe):
         remove(path, *arguments, **settings)
 
     torch.save, JsonLines.write, shutil.rmtree = torn_save, torn_write, torn_removal
-    for owner, name in [(os, "fsync"), (os, "replace"), (json, "dump"), (Supervised, "loss")]:
+    for owner, name in [(os, "fsync"), (os, "replace"), (json, "dump"), (Supervised, "gradient")]:
         around(owner, name)
 
 

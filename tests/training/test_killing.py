@@ -13,8 +13,8 @@ PROGRAM = Path(__file__).with_name("killed_training.py")
 # each child goes on from the last checkpoint of those before it; there is one every 5 steps, which syncs four times,
 # and a row every 7 steps
 POINTS = [
-    "before-loss:1",
-    "before-loss:4",
+    "before-gradient:1",
+    "before-gradient:4",
     "half-saved:1",
     "before-fsync:1",
     "after-fsync:1",
@@ -28,7 +28,7 @@ POINTS = [
     "half-written:1",
     "half-written:2",
     "half-saved:3",
-    "after-loss:19",
+    "after-gradient:19",
     "half-written:4",
     "before-replace:2",
     "after-replace:2",

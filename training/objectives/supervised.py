@@ -39,7 +39,8 @@ class Supervised(Objective):
         self, network: nn.Module, key: Tensor, carry: Carry, update: int
     ) -> tuple[dict[str, Tensor], Tensor, Metrics, Carry] | None:
         """Return the gradient of the mean loss by hand, for networks that have a ``pullback``; see ``Objective``."""
-        if not hasattr(network, "pullback"):
+        # an heir with a loss of its own is differentiated
+        if not hasattr(network, "pullback") or type(self).loss is not Supervised.loss:
             return None
         examples = self._examples(key)
         return *by_hand(self.task, network, examples), carry
