@@ -182,9 +182,8 @@ def bootstrap_moments(
     if replicates < 2:
         raise ValueError(f"replicates must be at least 2, not {replicates}")
     features, episodes = features_of(log)[0].shape[1], log.episodes
-    counts = np.stack(
-        [np.bincount(_drawn(seed, _EPISODES, b, episodes), minlength=episodes) for b in range(replicates)]
-    )
+    drawn = (_drawn(seed, _EPISODES, b, episodes) for b in range(replicates))
+    counts = np.stack([np.bincount(one, minlength=episodes).astype(np.int32) for one in drawn])
     size = max(1, BLOCK_BYTES // (8 * 3 * features**2))
     total: Moments | None = None
     for start in range(0, episodes, size):

@@ -33,6 +33,17 @@ def test_it_is_biased_where_next_states_are_random_and_says_so():
     assert "biased" in result.estimate().summary()
 
 
+@pytest.mark.parametrize("name", ["random-walk", "cobs-graph", "R1b"])
+def test_products_of_next_features_and_rewards_are_exact_also_where_rewards_depend_on_the_next_state(name):
+    world = instance(name)
+    expected = np.zeros(world.features.shape[-1])
+    for state, action, following in np.ndindex(world.transitions.shape):
+        chance = world.data[state, action] * world.transitions[state, action, following]
+        paid = world.pair_rewards[state, action] + world.arrival[following]
+        expected += chance * paid * world.state_features[following] * (not world.terminal[state])
+    np.testing.assert_allclose(world.moments().next_reward_moment, expected, atol=1e-12)
+
+
 def test_moments_of_mean_features_do_not_serve_it(noisy_log):
     with pytest.raises(InputError, match="drawn or enumerated actions"):
         BellmanResidual(0.9).fit(moments_of_log(noisy_log()))
