@@ -189,6 +189,19 @@ def test_the_triangle_does_not_depend_on_the_chunks(noisy_log, monkeypatch):
         np.testing.assert_allclose(np.abs(one), np.abs(other), atol=1e-11)  # rows are unique up to their sign
 
 
+@pytest.mark.parametrize(("n", "d"), [(200, 5), (5000, 60)])
+def test_features_that_depend_on_each_other_lower_the_rank_and_keep_the_value(noisy_log, n, d):
+    log = noisy_log(n, d)
+    more = np.concatenate([np.eye(d), np.random.default_rng(0).normal(size=(d, 2)), np.zeros((d, 1))], axis=1)
+    with pytest.warns(RankWarning, match=f"rank {d} of {d + 3}"):
+        result = LSTD(0.9).fit(log.with_(features=log.features @ more, next_features=log.next_features @ more))
+    alone = LSTD(0.9).fit(log)
+    assert result.rank == d
+    assert result.status == "singular"
+    assert result.value == pytest.approx(alone.value, rel=1e-9)
+    np.testing.assert_allclose(more @ result.params, alone.params, rtol=1e-8, atol=1e-8)
+
+
 def test_many_moments_are_fitted_as_each_alone():
     worlds = [instance("R1b").with_data(data) for data in ([[0.2], [0.3], [0.5]], [[0.6], [0.3], [0.1]])]
     exact = [world.moments() for world in worlds]
