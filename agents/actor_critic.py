@@ -209,10 +209,12 @@ def _gradients(
     if seen[1:] or of_inputs:
         back = torch.empty_like(pair)
         for part, (own, weight) in enumerate(((actor, actor_weight), (value, critic_weight))):
-            if weight.shape[-1] == 1:
-                torch.mul(own, weight.mT, out=back[:, part])
-            else:
+            if weight.shape[-1] > 1:
                 back[:, part] = torch.bmm(own, weight.mT)
+            elif torch.compiler.is_compiling():  # which knows no output that is a view
+                back[:, part] = own * weight.mT
+            else:
+                torch.mul(own, weight.mT, out=back[:, part])
         back = back.flatten(0, 1)
     for layer in range(len(seen) - 1, 0, -1):
         torch.ops.aten.tanh_backward(back, seen[layer], grad_input=back)  # in place: nothing else sees it
@@ -224,7 +226,7 @@ def _gradients(
 
 def _tanh(x: Tensor) -> Tensor:
     """Return tanh(x), written into x; on a CPU by numpy, whose vectorised tanh takes a tenth of torch's time."""
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         return x.tanh_()
     np.tanh(x.numpy(), out=x.numpy())
     return x

@@ -171,6 +171,7 @@ class PPO:
         metrics: MetricsSink | None = None,
         log_every: int = 1,
         device: torch.device | str = "cpu",
+        mode: str = "eager",
         progress: Progress | None = None,
     ) -> LearnedPPO:
         """Train in a world.
@@ -184,6 +185,8 @@ class PPO:
             metrics: Takes the rows of metrics.
             log_every: Collections between rows.
             device: Where to train.
+            mode: How steps are done, see ``fit``. ``"scan"`` compiles for a minute at most, and then does small
+                minibatches several times faster.
             progress: Called after each row.
         """
         objective = self.objective(process)
@@ -202,6 +205,7 @@ class PPO:
             metrics=metrics,
             log_every=log_every,
             device=device,
+            mode=mode,
             progress=progress,
         )
         return LearnedPPO(training, objective, process.observation_space, collections * objective.source.samples)

@@ -1,5 +1,6 @@
 """The one loop that trains everything."""
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from sandtable.training.objectives import Objective
 from sandtable.training.optimizers import Optimizer, Setting, per_replica
 from sandtable.training.progress import Progress
 from sandtable.training.record import Diverged, Position, Row, from_tensors, read_row, to_tensors
+from sandtable.training.scanned import ScannedStepper, find_scan
 from sandtable.training.schedules import Schedule, constant
 from sandtable.training.step import Runner, State, Stepper
 from sandtable.training.validation import Validation, judge, measure, start_stopping, stop_diverged
 
-MODES = ("eager", "graph", "compile")
+MODES = ("eager", "graph", "compile", "scan")
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def fit(
         mode: How steps are done. ``"eager"``: operation by operation. ``"graph"``: as replays of one CUDA graph; it
             has not run on a GPU yet and is therefore no default. ``"compile"``: the loss and its gradient by
             ``torch.compile``, after a first step that is eager; the same but for rounding. Compiling takes 10 to 100
-            seconds.
+            seconds. ``"scan"``: all updates of a step as one compiled scan, after a first step that is eager; for
+            objectives with ``parts``, such as PPO's on a CPU. It stands on a prototype of torch in a private module;
+            where that is missing, a warning says so and steps are eager.
         backend: That of ``torch.compile``.
         progress: Called after each row with the step, ``steps`` and the row.
 
@@ -241,6 +245,11 @@ def _runner(stepper: Stepper, mode: str, backend: str, log_every: int) -> Runner
     if mode == "compile":
         compute = torch.compile(stepper.objective.loss, backend=backend, dynamic=False)
         return Runner(stepper, replace(stepper, compute=compute))
+    if mode == "scan":
+        scan = find_scan()
+        if scan is None:
+            warnings.warn("mode 'scan': this torch has no scan; steps are eager", stacklevel=3)
+        return Runner(stepper, scan and ScannedStepper(stepper, backend, scan))
     return Runner(stepper)
 
 

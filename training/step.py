@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ class Stepper:
         return State(
             step=torch.zeros((), dtype=torch.int64, device=self.keys.device),
             parameters=parameters,
-            buffers=self._buffers(),
+            buffers=self.buffers(),
             optimizer=self.optimizer.start(parameters),
             carry=self.objective.start(self.network, self.keys),
             stopping=start_stopping(parameters),
@@ -93,22 +93,18 @@ class Stepper:
         """
         key = fold_in(self.keys, state.step)
         with torch.no_grad():
-            carry = _detached(self.objective.collect(self.network, key, state.carry))
+            carry = detached(self.objective.collect(self.network, key, state.carry))
         multiplier = self.schedule(state.step)
         parameters, optimizer, measures = state.parameters, state.optimizer, []
         for update in range(self.objective.updates):
             gradients, measured, carry = self._gradients(key, carry, update)
+            stopped = None if state.stopping is None else state.stopping.stopped
             with torch.no_grad():
-                if self.threshold is not None:
-                    gradients, measured["gradient_norm"] = clip_by_norm(gradients, self.threshold)
-                moved = self.optimizer.update(parameters, gradients, optimizer, multiplier)
-                if state.stopping is not None:
-                    moved = _freeze(state.stopping.stopped, (parameters, optimizer), moved)
-                parameters, optimizer = moved
+                (parameters, optimizer), norm = moved(self, parameters, optimizer, gradients, multiplier, stopped)
             self.put(parameters)
-            measures.append(measured)
+            measures.append({**measured, **norm})
         means = measures[0] if len(measures) == 1 else _means(measures)
-        return State(state.step + 1, parameters, self._buffers(), optimizer, carry, state.stopping), means
+        return State(state.step + 1, parameters, self.buffers(), optimizer, carry, state.stopping), means
 
     def _gradients(self, key: Tensor, carry: Carry, update: int) -> tuple[Tensors, Metrics, Carry]:
         """Return gradients, measures and carry of one update."""
@@ -123,11 +119,19 @@ class Stepper:
         # summed over replicas, which share no parameter: the gradient of each is its own
         found = torch.autograd.grad(loss.sum(), list(self.slots.values()), allow_unused=True, materialize_grads=True)
         measures = {name: values.detach() for name, values in {"loss": loss, **metrics}.items()}
-        carry = carry if following is carry else _detached(following)
+        carry = carry if following is carry else detached(following)
         return dict(zip(self.slots, found, strict=True)), measures, carry
 
-    def _buffers(self) -> Tensors:
+    def buffers(self) -> Tensors:
+        """Return copies of the network's buffers, by name."""
         return {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+
+
+class Advances(Protocol):
+    """What does a step."""
+
+    def advance(self, state: State) -> tuple[State, Metrics]:
+        """Return the next state, and the measures of the step, each [R]."""
 
 
 class Runner:
@@ -138,10 +142,10 @@ class Runner:
         flops: Of a step; None before the first.
     """
 
-    def __init__(self, stepper: Stepper, compiled: Stepper | None = None) -> None:
+    def __init__(self, stepper: Stepper, later: Advances | None = None) -> None:
         self.stepper = stepper
         self.flops: Flops | None = None
-        self._later = compiled or stepper
+        self._later = later or stepper
 
     def advance(self, state: State) -> tuple[State, Metrics]:
         """Do a step; the first one as it is written, with its operations counted."""
@@ -153,9 +157,36 @@ class Runner:
         return advanced
 
 
-def _detached(carry: Carry) -> Carry:
+def detached(carry: Carry) -> Carry:
     """Cut a carry from the graph."""
     return tree_map(lambda tensor: tensor.detach(), carry)
+
+
+def moved(
+    stepper: Stepper,
+    parameters: Tensors,
+    optimizer: dict[str, Any],
+    gradients: Tensors,
+    multiplier: Tensor,
+    stopped: Tensor | None,
+) -> tuple[tuple[Tensors, dict[str, Any]], Metrics]:
+    """Return parameters and optimiser's state after an update, and its measures: the gradient's norm, if clipped.
+
+    Args:
+        stepper: Whose update it is.
+        parameters: Before it.
+        optimizer: The optimiser's state before it.
+        gradients: By parameter.
+        multiplier: Of the learning rate.
+        stopped: Which replicas stay as they are, bool [R]; None for none.
+    """
+    measures: Metrics = {}
+    if stepper.threshold is not None:
+        gradients, measures["gradient_norm"] = clip_by_norm(gradients, stepper.threshold)
+    after = stepper.optimizer.update(parameters, gradients, optimizer, multiplier)
+    if stopped is not None:
+        after = _freeze(stopped, (parameters, optimizer), after)
+    return after, measures
 
 
 def _freeze(stopped: Tensor, old: Any, new: Any) -> Any:

@@ -140,7 +140,7 @@ def test_observations_are_flattened_as_gymnasium_does():
     expected = np.stack([gym.spaces.flatten(space, s) for s in samples])
     np.testing.assert_allclose(features(batch, space)[0], expected)
     with pytest.raises(ValueError, match="observations must be"):
-        features(torch.zeros(1, 1, 2), gym.spaces.MultiBinary(2))
+        features(torch.zeros(1, 1, 2), gym.spaces.Text(2))
 
 
 def test_worlds_with_other_actions_and_batches_that_do_not_divide_are_refused(identity):

@@ -246,7 +246,7 @@ def test_a_mode_without_its_device_is_one_clear_error(monkeypatch):
         parity(mode="graph")
     with pytest.raises(ValueError, match="device 'cuda': there is no CUDA device on this machine"):
         parity(device="cuda")
-    with pytest.raises(ValueError, match="mode must be one of eager, graph, compile, not 'fast'"):
+    with pytest.raises(ValueError, match="mode must be one of eager, graph, compile, scan, not 'fast'"):
         parity(mode="fast")
 
 

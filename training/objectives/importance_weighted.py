@@ -1,10 +1,12 @@
 """The score-function gradient of the expected return, with importance weights: policy gradients, PPO, logged data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from sandtable.simulators.arrays import tree_map
 from sandtable.simulators.random import bits, fold_in
@@ -153,7 +155,8 @@ class ImportanceWeighted(Objective):
             entropy = self.policy.entropy(parameters, chunk.latent).mean(-1)
         if self.entropy_weight:
             loss = loss - self.entropy_weight * entropy
-        return loss, *self._told(carry, update, entropy, *measures)
+        told, carry = self._told(carry, update)
+        return loss, {**told, **_metrics(entropy, *measures)}, carry
 
     def gradient(
         self, network: nn.Module, key: Tensor, carry: Collected, update: int
@@ -166,6 +169,42 @@ class ImportanceWeighted(Objective):
         if self.entropy_weight or pullback is None:
             return None
         carry, chunk = self._minibatch(key, carry, update)
+        found, loss, metrics = self._by_hand(network, pullback, chunk)
+        told, carry = self._told(carry, update)
+        return found, loss, {**told, **metrics}, carry
+
+    def parts(self, network: nn.Module, key: Tensor, carry: Collected) -> tuple[Any, Carry] | None:
+        """Return the minibatches of all epochs, for a network with a ``pullback``; see ``Objective``."""
+        if self.entropy_weight or not hasattr(network, "pullback"):
+            return None
+        size = self.batch or self.source.samples
+        epochs = [self._epoch(key, carry.samples, epoch)._asdict() for epoch in range(self.epochs)]
+        given = [{name: array for name, array in epoch.items() if array is not None} for epoch in epochs]
+
+        def cut(*arrays: Tensor) -> Tensor:
+            """From an array [R, N, ...] an epoch to [updates, R, size, ...]."""
+            return torch.stack(arrays).unflatten(2, (-1, size)).transpose(1, 2).flatten(0, 1).contiguous()
+
+        reward = carry.reward.expand(self.updates, -1).contiguous()
+        return (tree_map(cut, *given), reward), carry.source
+
+    def part_gradient(
+        self, network: nn.Module, parameters: dict[str, Tensor], part: Any
+    ) -> tuple[dict[str, Tensor], Tensor, Metrics]:
+        """Return the gradient in a minibatch; see ``Objective``."""
+        fields, reward = part
+
+        def called(*arguments: Any, **named: Any) -> Any:
+            return functional_call(network, parameters, arguments, named)
+
+        pullback: Any = network.pullback
+        found, loss, metrics = self._by_hand(called, pullback, Samples(**{"weight": None, **fields}))
+        return found, loss, {"reward": reward, **metrics}
+
+    def _by_hand(
+        self, network: Callable[..., Any], pullback: Callable[..., Any], chunk: Samples
+    ) -> tuple[dict[str, Tensor], Tensor, Metrics]:
+        """Return gradient, loss and metrics of a minibatch without automatic differentiation."""
         kept: list[Any] = []
         parameters, value = network(chunk.observation, kept=kept)
         with torch.no_grad():
@@ -173,7 +212,7 @@ class ImportanceWeighted(Objective):
             (loss, *measures), in_logs, in_value = self._slopes(logs, value, chunk.advantage, chunk)
             found = pullback(kept, slope(in_logs), in_value)
             entropy = self.policy.entropy(parameters, chunk.latent).mean(-1)
-        return found, loss, *self._told(carry, update, entropy, *measures)
+        return found, loss, _metrics(entropy, *measures)
 
     def _minibatch(self, key: Tensor, carry: Collected, update: int) -> tuple[Collected, Samples]:
         """Return the carry of this update, and its minibatch."""
@@ -183,9 +222,15 @@ class ImportanceWeighted(Objective):
             return carry, self._normalised(carry.shuffled, size)
         epoch, place = divmod(update, samples // size)
         if place == 0:
-            shuffled = _shuffled(carry.samples, fold_in(fold_in(key, _SHUFFLE), epoch))
-            carry = carry._replace(shuffled=self._normalised(shuffled, size))
+            carry = carry._replace(shuffled=self._epoch(key, carry.samples, epoch))
         return carry, _part(carry.shuffled, place * size, size)
+
+    def _epoch(self, key: Tensor, samples: Samples, epoch: int) -> Samples:
+        """Return the samples in the order of an epoch's minibatches, advantages normalised if asked."""
+        size = self.batch or self.source.samples
+        if size < self.source.samples:
+            samples = _shuffled(samples, fold_in(fold_in(key, _SHUFFLE), epoch))
+        return self._normalised(samples, size)
 
     def _normalised(self, samples: Samples, size: int) -> Samples:
         """Return samples with the advantages of each ``size`` of them brought to mean 0 and variance 1, if asked."""
@@ -195,13 +240,9 @@ class ImportanceWeighted(Objective):
         deviation, mean = torch.std_mean(advantage, -1, keepdim=True)
         return samples._replace(advantage=((advantage - mean) / (deviation + 1e-8)).flatten(1))
 
-    def _told(
-        self, carry: Collected, update: int, entropy: Tensor, gain: Tensor, value_loss: Tensor, kl: Tensor, far: Tensor
-    ) -> tuple[Metrics, Carry]:
-        """Return the metrics, and what the next update or collection is given."""
-        metrics = {"reward": carry.reward, "policy_loss": -gain, "value_loss": value_loss, "entropy": entropy}
-        metrics |= {"kl": kl, "clipped": far}
-        return metrics, carry.source if update == self.updates - 1 else carry
+    def _told(self, carry: Collected, update: int) -> tuple[Metrics, Carry]:
+        """Return the collection's metric, and what the next update or collection is given."""
+        return {"reward": carry.reward}, carry.source if update == self.updates - 1 else carry
 
     def _slopes(
         self, logs: Tensor, value: Tensor, advantage: Tensor, chunk: Samples
@@ -259,6 +300,11 @@ class _Loss(torch.autograd.Function):
         slope, error = ctx.saved_tensors
         back = back[:, None]
         return back * slope, back * error, None, None, None
+
+
+def _metrics(entropy: Tensor, gain: Tensor, value_loss: Tensor, kl: Tensor, far: Tensor) -> Metrics:
+    """Return the metrics of a minibatch, see ``ImportanceWeighted.loss``."""
+    return {"policy_loss": -gain, "value_loss": value_loss, "entropy": entropy, "kl": kl, "clipped": far}
 
 
 def _shuffled(samples: Samples, key: Tensor) -> Samples:

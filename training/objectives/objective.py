@@ -67,6 +67,31 @@ class Objective(ABC):
         """
         return None
 
+    def parts(self, network: nn.Module, key: Tensor, carry: Carry) -> tuple[Any, Carry] | None:
+        """Return what each update of a step reads, tensors of [updates, ...], and the carry after the last one.
+
+        It is for objectives whose updates differ in their data alone, so that they can be done in one scan; None, the
+        default, for others.
+
+        Args:
+            network: From [R, B, ...] to [R, B, ...].
+            key: int64 [R], the keys of this step.
+            carry: As ``collect`` left it.
+        """
+        return None
+
+    def part_gradient(
+        self, network: nn.Module, parameters: dict[str, Tensor], part: Any
+    ) -> tuple[dict[str, Tensor], Tensor, Metrics]:
+        """Return the gradient by parameters' names, the loss [R] and the metrics of one of the ``parts``.
+
+        Args:
+            network: Whose parameters are to be taken from ``parameters``.
+            parameters: By name.
+            part: Without the axis of updates.
+        """
+        raise NotImplementedError
+
 
 def row_keys(key: Tensor, batch: int) -> Tensor:
     """Return the keys of ``batch`` rows of each replica: from [R] to [R, batch]."""
