@@ -32,8 +32,8 @@ ESTIMATORS = (*LINEAR, *WEIGHTED, "fqe")
 FEWEST_CLUSTERS = 20
 """Episodes from which on their sums tell a standard error; with fewer, rows do."""
 ENDLESS = "at discount 1 the value is finite only where episodes end, and no row of the log is terminated"
-LARGEST_BOOTSTRAP = 2**31
-"""Bytes of resampled moments beyond which no estimator is fitted to each resample."""
+MOST_ENTRIES = 3e8
+"""Entries of the moments of all episodes, or of all resamples, beyond which no estimator is fitted to each resample."""
 
 
 def estimates(
@@ -83,11 +83,16 @@ def _fitted(name: str, estimator: Any, prepared: Prepared, settings: EvaluateSet
     result = estimator.fit(prepared.moments)
     if np.isfinite(result.value) and result.influence is not None:
         return cluster(result, log) if interval_kind(prepared) == "cluster" else hc0(result, log)
-    taken, d = prepared.featured.next_taken, prepared.moments.features
-    if name == "brm" and taken == "drawn" and 24 * settings.bootstrap * d**2 <= LARGEST_BOOTSTRAP:
+    taken = prepared.featured.next_taken
+    if name == "brm" and taken == "drawn" and _can_be_refitted(prepared, settings):
         return episode_bootstrap(estimator, log, settings.bootstrap, settings.seed, taken)
     estimate: ValueEstimate = result.estimate()
     return estimate
+
+
+def _can_be_refitted(prepared: Prepared, settings: EvaluateSettings) -> bool:
+    """Say whether there is time and room to fit an estimator to every resample of the episodes."""
+    return max(prepared.log.episodes, settings.bootstrap) * prepared.moments.features**2 <= MOST_ENTRIES
 
 
 def lstd_intervals(prepared: Prepared, settings: EvaluateSettings) -> list[ValueEstimate]:
@@ -102,7 +107,7 @@ def lstd_intervals(prepared: Prepared, settings: EvaluateSettings) -> list[Value
         if log.episodes > 1:
             found.append(cluster(result, log))
             found.append(one_step_bootstrap(result, log, settings.bootstrap, settings.seed))
-            if 24 * settings.bootstrap * prepared.moments.features**2 <= LARGEST_BOOTSTRAP:
+            if _can_be_refitted(prepared, settings):
                 taken = prepared.featured.next_taken
                 found.append(episode_bootstrap(estimator, log, settings.bootstrap, settings.seed, taken))
     return found

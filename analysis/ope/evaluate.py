@@ -93,6 +93,11 @@ def evaluate(
             "at discount 1 the spectral radius is not below 1: as far as the log tells, the target policy may never "
             "end an episode, and its value be infinite"
         )
+    if found.linearity is not None and found.linearity.degrees and found.linearity.p_value < settings.alpha:
+        told.append(
+            f"the log speaks against a value that is linear in these features (p = {found.linearity.p_value:.2g}): the "
+            "linear estimates may be biased, and their intervals do not tell by how much"
+        )
     if len(prepared.log.first) < 2:
         told.append("the log holds one episode, so no sampling error can be told")
     stage("moving iterations, ridge and rows")

@@ -60,8 +60,8 @@ def run_evaluation(
         usable: Called when the input was found to be usable, before anything is written.
 
     Returns:
-        ``document``: what ``sandtable evaluate --json`` prints, with the report's file name for its path; ``answer``
-        and ``regime``, a sentence each.
+        ``document``: what ``sandtable evaluate --json`` prints, with the report's file name for its path; ``answer``,
+        a sentence, and ``regime``, what the log can tell, with what is assumed.
     """
     recorder = Recorder()
     prepared = prepare(log, settings)
@@ -72,4 +72,4 @@ def run_evaluation(
     provenance = {"source": Path(log.source).name, "settings": asdict(settings), **recorder.finished()}
     run.write_json(RESULTS, told)
     run.write_text(REPORT, render(evaluation_report(result, told, provenance)))
-    return {"document": told, "answer": answer(result), "regime": result.verdict.sentence}
+    return {"document": told, "answer": answer(result), "regime": result.verdict.summary()}

@@ -23,6 +23,10 @@ from sandtable.simulators.random import fold_in, make_key, normal, uniform
 from sandtable.simulators.user_function import load_function, on_one_line, source_of
 
 ValueOf = Literal["q", "v"]
+MOST_FEATURES = 2000
+"""Beyond it decompositions take hours, and so would the diagnostics of every resample."""
+MOST_UNSEEN = 0.01
+"""Share of what follows that a table may miss before its system counts as singular."""
 _FREQUENCIES, _PHASES = 0x667265, 0x706861  # streams
 
 
@@ -107,15 +111,16 @@ def with_features(log: LoggedSteps, features: FeatureMap, value: ValueOf = "q", 
     Raises:
         InputError: The log lacks what the features need.
     """
-    made = _columns(log, value) if features.name == "columns" else _made(log, features, value, seed)
-    if value == "q":
-        return made
-    ratio = _ratio(log)
-    if not ratio.any():
+    ratio = None if value == "q" else _ratio(log)
+    counted = np.ones(len(log), bool) if log.weight is None else log.weight > 0
+    if ratio is not None:
+        counted &= ratio > 0
+    if not counted.any():
         raise InputError(
             f"{log.source or 'the log'}: the target policy takes none of the logged actions: for --value v nothing is "
             "left; use --value q"
         )
+    made = _columns(log, value) if features.name == "columns" else _made(log, features, value, seed, counted)
     return made._replace(ratio=ratio)
 
 
@@ -183,8 +188,8 @@ def _starts_of_pairs(log: LoggedSteps) -> tuple[np.ndarray, str]:
     )
 
 
-def _made(log: LoggedSteps, features: FeatureMap, value: ValueOf, seed: int) -> Featured:
-    """Return the log with features of its observations."""
+def _made(log: LoggedSteps, features: FeatureMap, value: ValueOf, seed: int, counted: np.ndarray) -> Featured:
+    """Return the log with features of its observations; ``counted`` tells which rows have a weight, bool [n]."""
     name = log.source or "the log"
     if log.observation is None or log.next_observation is None:
         lacking = "observations" if log.observation is None else "observations after truncated rows"
@@ -198,7 +203,7 @@ def _made(log: LoggedSteps, features: FeatureMap, value: ValueOf, seed: int) -> 
     if value == "q":
         _require_target(log, features)
     if features.name == "tabular":
-        return _tabular(log, value)
+        return _tabular(log, value, counted)
     now, following = _of_states(log, features, seed)
     following[log.terminated] = 0.0
     blocks = log.actions if value == "q" else 1
@@ -238,6 +243,12 @@ def _require_target(log: LoggedSteps, features: FeatureMap) -> None:
 
 
 def _require_room(log: LoggedSteps, count: int, name: str) -> None:
+    """Refuse features that are too many for the memory, or for matrices of their number squared to be decomposed."""
+    if count > MOST_FEATURES:
+        raise InputError(
+            f"{log.source or 'the log'}: --features {name} makes {count:,} features, and more than {MOST_FEATURES:,} "
+            "take hours; name fewer, for example rff:200:1, or use --value v, which has one block for all actions"
+        )
     require_memory(
         3 * 8 * len(log) * count, f"--features {name}: {count:,} features of {len(log):,} rows",
         "use fewer features, fewer rows, or --value v",
@@ -249,10 +260,11 @@ def _blocks(states: np.ndarray, share: np.ndarray) -> np.ndarray:
     return (share[:, :, None] * states[:, None, :]).reshape(len(states), -1)
 
 
-def _tabular(log: LoggedSteps, value: ValueOf) -> Featured:
-    """Return the log with an indicator of each state, or pair, that the log shows.
+def _tabular(log: LoggedSteps, value: ValueOf, counted: np.ndarray) -> Featured:
+    """Return the log with an indicator of each state, or pair, that the log shows in a row that counts.
 
-    Others would have no row and so the value 0 of least norm: leaving them out gives the same values.
+    Others have no row and so the value 0 of least norm, whether they have a feature or not. Where the target policy
+    goes on to them often, they share one: then the system is singular, as it should be, since the log does not tell.
     """
     assert log.observation is not None
     assert log.next_observation is not None
@@ -263,26 +275,29 @@ def _tabular(log: LoggedSteps, value: ValueOf) -> Featured:
         )
     actions = log.actions if value == "q" else 1
     pair = log.observation * actions + (log.action if value == "q" else 0)
-    keys, place = np.unique(pair, return_inverse=True)
-    d = len(keys)
-    _require_room(log, d, "tabular")
-    features = np.zeros((len(log), d))
-    features[np.arange(len(log)), place] = 1.0
+    keys = np.unique(pair[counted])
+    _require_room(log, len(keys), "tabular")
+    features = np.zeros((len(log), len(keys)))
+    place = np.minimum(np.searchsorted(keys, pair), len(keys) - 1)
+    features[np.arange(len(log)), place] = keys[place] == pair
     share = np.ones((len(log), 1)) if value == "v" else log.target_probability
     next_share = np.ones((len(log), 1)) if value == "v" else log.next_target_probability
     assert share is not None
     assert next_share is not None
     next_share = np.where(log.terminated[:, None], 0.0, next_share)
     following, unseen = _indicators(log.next_observation, next_share, keys)
-    initial, _ = _indicators(log.observation[log.first], share[log.first], keys)
-    made = log.with_(features=features, next_features=following, initial_features=initial)
-    warnings = []
-    if unseen > 0:
+    initial, unseen_start = _indicators(log.observation[log.first], share[log.first], keys)
+    warnings, most = [], max(float(unseen[counted].mean()), float(unseen_start.mean()))
+    if most > 0:
         what = "states" if value == "v" else "pairs of state and action"
         warnings.append(
-            f"after {unseen:.2%} of the steps the target policy goes on to {what} that the log never shows: their "
-            "value is taken as 0"
+            f"{most:.2%} of the target policy's next steps or starts are {what} that the log never shows under it: "
+            "their value is taken as 0"
         )
+    if most > MOST_UNSEEN:
+        features = np.column_stack([features, np.zeros(len(log))])
+        following, initial = np.column_stack([following, unseen]), np.column_stack([initial, unseen_start])
+    made = log.with_(features=features, next_features=following, initial_features=initial)
     if value == "v":
         return Featured(made, "drawn", None, tuple(warnings))
     weight = 1.0 if log.weight is None else log.weight[:, None]
@@ -290,8 +305,8 @@ def _tabular(log: LoggedSteps, value: ValueOf) -> Featured:
     return Featured(made, "mean", np.diag(mass), tuple(warnings))
 
 
-def _indicators(state: np.ndarray, share: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the mean indicators [n, d] of pairs with shares [n, K], and the mean share of pairs not in ``keys``."""
+def _indicators(state: np.ndarray, share: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean indicators [n, d] of pairs with shares [n, K], and the share of pairs not in ``keys``, [n]."""
     actions = share.shape[1]
     pairs = state[:, None] * actions + np.arange(actions)
     place = np.minimum(np.searchsorted(keys, pairs), len(keys) - 1)
@@ -299,7 +314,7 @@ def _indicators(state: np.ndarray, share: np.ndarray, keys: np.ndarray) -> tuple
     found = np.zeros((len(state), len(keys)))
     rows = np.broadcast_to(np.arange(len(state))[:, None], pairs.shape)
     found[rows[known], place[known]] = share[known]
-    return found, float(np.where(known, 0.0, share).sum(axis=1).mean())
+    return found, np.where(known, 0.0, share).sum(axis=1)
 
 
 def _of_states(log: LoggedSteps, features: FeatureMap, seed: int) -> tuple[np.ndarray, np.ndarray]:
