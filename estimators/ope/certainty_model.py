@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sandtable.estimators.ope.fqi import regression
+from sandtable.estimators.ope.fqi import least_norm_influence, regression
 from sandtable.estimators.ope.linear_iteration import TOLERANCE, spectral_radius
 from sandtable.estimators.ope.linear_result import LinearResult, check_settings, scalar, start_value, with_ridge
 from sandtable.estimators.ope.linear_system import solve_system
@@ -54,6 +54,10 @@ class CertaintyModel:
         regular = bool((model.rank == d).all())
         singular = bool((solution.rank < d).any())
         stable = radius < 1 - TOLERANCE
+        if regular:
+            influence = fixed_point_influence(moments, system, solution.x)
+        else:
+            influence = least_norm_influence(moments, self.ridge, self.discount * model.matrix, solution.x)
         reason = "" if regular else f"the features have rank {int(model.rank.min())} of {d}: least-norm regressions"
         if not stable.all():
             reason = f"the model's sum diverges (spectral radius {np.max(radius):.6g}): its fixed point is given"
@@ -70,7 +74,7 @@ class CertaintyModel:
             status="singular" if singular else "ok",
             reason=reason,
             rows=moments.rows,
-            influence=fixed_point_influence(moments, system, solution.x) if regular else None,
+            influence=influence,
             system=system if regular else None,
             transition=model.matrix,
             reward=model.offset,

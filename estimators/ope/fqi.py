@@ -49,6 +49,26 @@ def regression(moments: Moments, discount: float, ridge: float = 0.0) -> Regress
     return Regression(solved.x[..., :-1], solved.x[..., -1], solved.rank, solved.condition)
 
 
+def least_norm_influence(
+    moments: Moments, ridge: float, matrix: np.ndarray, params: np.ndarray
+) -> Influence | None:
+    """Return how rows move the value of the fixed point of least-norm regressions, while the features' span stays.
+
+    The instrument is ``(cov + ridge I)^+ (I - matrix)^-T`` times the mean start.
+
+    Args:
+        moments: What was fitted.
+        ridge: As of ``regression``.
+        matrix: Of one iteration, the discount included, [d, d].
+        params: The fixed point, [d].
+    """
+    if matrix.ndim > 2 or not moments.initial_weight > 0:
+        return None
+    felt = solve_system(np.eye(len(params)) - matrix.T, moments.initial_mean).x
+    instrument = solve_system(with_ridge(moments, ridge)[1], felt).x
+    return Influence(instrument[:, None], params[:, None], params[:, None])
+
+
 @dataclass(frozen=True)
 class FQI:
     """FQI(T) from params 0, or its limit (arXiv 2203.04236, section 3).
@@ -92,7 +112,10 @@ class FQI:
         system, influence = None, None
         if self.iterations is None:
             params, system = self._limit(moments, step, converged)
-            influence = None if system is None else fixed_point_influence(moments, system, params)
+            if system is not None:
+                influence = fixed_point_influence(moments, system, params)
+            elif converged.all():
+                influence = least_norm_influence(moments, self.ridge, step.matrix, params)
         else:
             params, influence = self._iterate(moments, step)
         worst = float(np.max(radius))

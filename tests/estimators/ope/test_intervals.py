@@ -6,6 +6,7 @@ from statsmodels.sandbox.regression.gmm import IV2SLS
 
 from sandtable.estimators.ope.accumulate import moments_of_log, moments_of_rows
 from sandtable.estimators.ope.bellman_residual import BellmanResidual
+from sandtable.estimators.ope.certainty_model import CertaintyModel
 from sandtable.estimators.ope.fqi import FQI
 from sandtable.estimators.ope.intervals import (
     bootstrap_moments,
@@ -59,6 +60,22 @@ def test_influences_are_the_derivatives_of_the_value_by_the_weights(episodes, es
         moved = (result.value - estimator.fit(kept).value) / step * episodes.weight[row]
         scale = found.sum() * episodes.weight[row] / total  # what is left of the sum with a ridge, or before the limit
         assert moved == pytest.approx(found[row] - scale, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("estimator", [FQI(0.9), CertaintyModel(0.9)])
+def test_influences_hold_where_the_log_never_shows_a_pair(log_of, estimator):
+    """Pair 3 is never logged but follows others: regressions of least norm give it the value 0."""
+    generator = np.random.default_rng(0)
+    pair, following = generator.integers(0, 3, 80), generator.integers(0, 4, 80)
+    log = log_of(np.full(8, 10), np.eye(4)[pair], np.eye(4)[following], generator.normal(size=80), np.zeros(80))
+    log = log.with_(weight=np.ones(80), initial_features=np.array([[0.2, 0.3, 0.4, 0.1]]))
+    result = estimator.fit(moments_of_log(log))
+    assert result.rank == 3
+    assert result.params[3] == pytest.approx(0.0, abs=1e-12)
+    for row in (0, 41):
+        changed, step = without(log, row)
+        moved = (result.value - estimator.fit(moments_of_log(changed)).value) / step
+        assert moved == pytest.approx(influences(result, log).rows[row], rel=1e-4)
 
 
 def test_hc0_is_the_delta_method_of_white_s_covariance(episodes):
