@@ -8,13 +8,14 @@ return, over E episodes (Precup, Sutton and Singh 2000; the forms as in Thomas a
 
 In WPDIS the sums of a step run over all episodes: one that has finished keeps its last weight, since what it would do
 after its end, nothing, has probability 1 under both policies. IS and PDIS are unbiased; the weighted forms are
-consistent, of far less variance, and never outside of what was seen.
+consistent and of far less variance; WIS is never outside of the returns that were seen.
 
 The interval is that of a mean over episodes, linearised for the weighted forms (``"cluster"``), or episodes are
 resampled (``"episode_bootstrap"``).
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -113,11 +114,12 @@ class EpisodeEstimator(ABC):
         se = float(np.std(finite, ddof=1)) if len(finite) > 1 else None
         return ValueEstimate(self.name, value, se, "episode_bootstrap", replicates, reason=note)
 
-    def _resamples(self, episodes: int) -> np.ndarray:
-        """Return how often each resample holds each episode, as logarithms, [bootstrap, E]."""
-        counts = np.random.default_rng(self.seed).multinomial(episodes, np.full(episodes, 1 / episodes), self.bootstrap)
-        with np.errstate(divide="ignore"):
-            return np.log(counts)
+    def _resamples(self, episodes: int) -> Iterator[np.ndarray]:
+        """Yield for each resample how often it holds each episode, as logarithms, [E]."""
+        generator, chance = np.random.default_rng(self.seed), np.full(episodes, 1 / episodes)
+        for _ in range(self.bootstrap):
+            with np.errstate(divide="ignore"):
+                yield np.log(generator.multinomial(episodes, chance))
 
 
 @dataclass(frozen=True)
