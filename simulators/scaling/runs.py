@@ -128,6 +128,10 @@ class Runs:
         """Return whether every named column is there and has at least one known value."""
         return all(_known(getattr(self, name)) for name in names)
 
+    def complete(self, *names: str) -> "Runs":
+        """Return the runs in which every named column has a finite value."""
+        return self.select(np.all([np.isfinite(self.column(name)) for name in names], axis=0))
+
     def column(self, name: str) -> np.ndarray:
         """Return a column.
 
