@@ -263,8 +263,8 @@ def _blocks(states: np.ndarray, share: np.ndarray) -> np.ndarray:
 def _tabular(log: LoggedSteps, value: ValueOf, counted: np.ndarray) -> Featured:
     """Return the log with an indicator of each state, or pair, that the log shows in a row that counts.
 
-    Others have no row and so the value 0 of least norm, whether they have a feature or not. Where the target policy
-    goes on to them often, they share one: then the system is singular, as it should be, since the log does not tell.
+    Others have no feature, and so the value 0. Where the target policy goes on to them often, they share one that no
+    row shows: then the system is singular, as it should be, since the log does not tell what they are worth.
     """
     assert log.observation is not None
     assert log.next_observation is not None
@@ -292,7 +292,7 @@ def _tabular(log: LoggedSteps, value: ValueOf, counted: np.ndarray) -> Featured:
         what = "states" if value == "v" else "pairs of state and action"
         warnings.append(
             f"{most:.2%} of the target policy's next steps or starts are {what} that the log never shows under it: "
-            "their value is taken as 0"
+            + ("their value is taken as 0" if most <= MOST_UNSEEN else "what they are worth, nothing in the log tells")
         )
     if most > MOST_UNSEEN:
         features = np.column_stack([features, np.zeros(len(log))])
