@@ -48,8 +48,16 @@ class Cohort:
         network = self.everyone.network.select(self.members.tolist())
         slots = {name: slot for name, slot in network.named_parameters() if name in self.everyone.slots}
         threshold = None if self.everyone.threshold is None else self.everyone.threshold[self.members]
-        keys = self.everyone.keys[self.members]
-        return replace(self.everyone, network=network, slots=slots, threshold=threshold, keys=keys)
+        keys, objective = self.everyone.keys[self.members], self.everyone.objective.select(self.members.tolist())
+        return replace(
+            self.everyone,
+            network=network,
+            slots=slots,
+            objective=objective,
+            threshold=threshold,
+            keys=keys,
+            compute=objective.loss,
+        )
 
     def selected(self) -> State:
         """Return the members' part of the state of all."""

@@ -128,6 +128,7 @@ def fit(
     state = stepper.start(lambda parameters: start_stopping(parameters, network.replicas, device) if validate else None)
     position, history, cohort = Position(state, 0, []), History(), Cohort.of_all(stepper, state)
     judging = None if validate is None else replica_keys(validate.key, network.replicas, device)
+    judge_by = validate
     may_drop = mode == "eager" and validate is not None and not flatten(state.carry)
 
     settings: dict[str, Any] = {"network": repr(network), "shapes": {name: slot.shape for name, slot in slots.items()}}
@@ -144,6 +145,7 @@ def fit(
             cohort = Cohort(stepper, position.state, torch.tensor(members, device=device))
             window = [cohort.part(measures) for measures in position.window]
             position, runner = position._replace(state=cohort.selected(), window=window), Runner(cohort.stepper())
+            judge_by = validate and validate.select(members)
         if kept := manifest.get("flops"):
             runner.flops = Flops(kept["forward"], kept["backward"], tuple(kept["unknown"]))
     if metrics:
@@ -160,7 +162,7 @@ def fit(
         with interruptible(at_once=mode != "graph") as allow_interruption:
             while not position.finished:
                 judges = None if judging is None else judging[cohort.members]
-                after, judged = _next(runner, validate, judges, position, steps)
+                after, judged = _next(runner, judge_by, judges, position, steps)
                 if judged or after.finished or after.step % log_every == 0:
                     told = read_row(after, judged)
                     if told.diverged:
@@ -178,6 +180,7 @@ def fit(
                         cohort = cohort.without_stopped(after.state)
                         flops, runner = runner.flops, Runner(cohort.stepper())
                         runner.flops, after = flops, after._replace(state=cohort.selected())
+                        judge_by = validate and validate.select(cohort.members.tolist())
                 position = after
                 if checkpoint and (position.finished or position.step % checkpoint.every == 0):
                     keep(checkpoint.folder)

@@ -1,7 +1,8 @@
 """Validation, and early stopping of each replica on its own."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -45,6 +46,10 @@ class Validation:
             raise ValueError(f"every and patience must be at least 1, not {self.every} and {self.patience}")
         if self.diverged not in ("raise", "stop"):
             raise ValueError(f"diverged must be 'raise' or 'stop', not {self.diverged!r}")
+
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return the validation of some replicas alone; its key stays that of all."""
+        return replace(self, objective=self.objective.select(replicas))
 
 
 class Stopping(NamedTuple):

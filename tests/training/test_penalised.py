@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sandtable.simulators.tasks.sparse_parity import SparseParity
-from sandtable.training import MLP, SGD, AdamW, FullBatch, NeuronNorm, Penalised, Stacked, fit, replica_keys
+from sandtable.training import MLP, SGD, AdamW, FullBatch, NeuronNorm, Penalised, Stacked, Validation, fit, replica_keys
 
 TASK = SparseParity(6, 2, samples=40, loss="square")
 KEY = replica_keys(0, 2)
@@ -90,3 +90,24 @@ def test_any_modules_are_replicas_by_torch_func():
 def test_modules_of_different_shapes_are_no_replicas():
     with pytest.raises(ValueError, match="same names and shapes"):
         Stacked([nn.Linear(3, 1), nn.Linear(4, 1)])
+
+
+def test_replicas_that_are_left_keep_their_own_penalties_and_examples():
+    """The first replica explodes and is dropped: the second one ends as it would alone."""
+    examples = TASK.dataset("cpu")
+    x, y = examples.input.unflatten(0, (2, 20)), examples.target.unflatten(0, (2, 20))
+
+    def trained(network, rate, weight, x, y):
+        own = FullBatch(TASK, type(examples)(x, y), shared=False)
+        objective = Penalised(own, NeuronNorm(3), weight)
+        judge = Validation(objective, 5, diverged="stop")
+        return fit(network, objective, key=0, steps=60, optimizer=SGD(rate), validate=judge, log_every=5)
+
+    network = mlp()
+    alone = network.take(1)
+    both = trained(network, [1e6, 0.01], [0.5, 0.01], x, y)
+    trained(alone, 0.01, [0.01], x[1:], y[1:])
+    assert both.diverged.tolist() == [True, False]
+    for found, expected in zip(network.take(1).parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert not torch.equal(alone.layers[0].weight, mlp().take(1).layers[0].weight)

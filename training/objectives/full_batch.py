@@ -1,6 +1,8 @@
 """Supervised learning of a fixed set of examples, all of them in every step."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -23,6 +25,13 @@ class FullBatch(Objective):
     task: Task
     examples: Batch
     shared: bool = True
+
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return the objective with the examples of some replicas; see ``Objective.select``."""
+        if self.shared:
+            return self
+        x, target = self.examples
+        return replace(self, examples=Batch(x[list(replicas)], target[list(replicas)]))
 
     def loss(self, network: nn.Module, key: Tensor, carry: Carry, update: int) -> tuple[Tensor, Metrics, Carry]:
         """Return the mean loss and the means of the task's metrics, each [R]."""

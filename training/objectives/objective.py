@@ -1,7 +1,8 @@
 """The contract of every objective: what is collected, and the loss whose gradient trains the network."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,14 @@ class Objective(ABC):
     """
 
     updates: int = 1
+
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return the objective of some replicas alone; itself, the default, where it is the same for all of them.
+
+        Args:
+            replicas: Numbers of those that are still trained, in ascending order.
+        """
+        return self
 
     def start(self, network: nn.Module, key: Tensor) -> Carry:
         """Return the first carry: environment states, memories, a buffer; nothing by default.

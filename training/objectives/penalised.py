@@ -1,7 +1,8 @@
 """An objective with a penalty on the network's parameters added to its loss."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,12 @@ class Penalised(Objective):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "updates", self.objective.updates)
+
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return the objective with the weights of some replicas; see ``Objective.select``."""
+        weight = torch.as_tensor(self.weight, dtype=torch.float64)
+        chosen = weight[list(replicas)] if weight.ndim else self.weight
+        return replace(self, objective=self.objective.select(replicas), weight=chosen)
 
     def start(self, network: nn.Module, key: Tensor) -> Carry:
         """Return the first carry of the objective."""
