@@ -160,6 +160,15 @@ class PPO:
             normalise_advantages=self.normalise_advantages,
         )
 
+    def network(self, process: DecisionProcess, keys: Array) -> ActorCritic:
+        """Return the untrained networks of the replicas, one key each, [R]."""
+        policy = distribution_for(process.action_space, self.squashed)
+        return ActorCritic(self.replicas, process.observation_space, policy, self.hidden, fold_in(keys, _INITIAL))
+
+    def optimizer(self) -> AdamW:
+        """Return Adam as Stable-Baselines3's PPO has it."""
+        return AdamW(self.learning_rate, eps=1e-5, weight_decay=0.0)
+
     def learn(
         self,
         process: DecisionProcess,
@@ -191,15 +200,14 @@ class PPO:
         """
         objective = self.objective(process)
         keys = replica_keys(key, self.replicas)
-        initial = fold_in(keys, _INITIAL)
-        network = ActorCritic(self.replicas, process.observation_space, objective.policy, self.hidden, initial)
+        network = self.network(process, keys)
         collections = -(-steps // objective.source.samples)
         training = fit(
             network,
             objective,
             key=keys,
             steps=collections,
-            optimizer=AdamW(self.learning_rate, eps=1e-5, weight_decay=0.0),
+            optimizer=self.optimizer(),
             clip=self.largest_gradient,
             checkpoint=None if checkpoint is None else Checkpoints(checkpoint, checkpoint_every),
             metrics=metrics,

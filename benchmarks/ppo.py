@@ -13,6 +13,10 @@ from sandtable.benchmarks.plain_lost_sales import PlainLostSales
 from sandtable.benchmarks.timing import rates_in_turns, timing
 from sandtable.envs.adapter import ProcessVectorEnv
 from sandtable.simulators.inventory.lost_sales import LostSales
+from sandtable.training.keys import replica_keys
+from sandtable.training.scanned import ScannedStepper, find_scan
+from sandtable.training.schedules import constant
+from sandtable.training.step import Stepper
 
 LEAD_TIME, HORIZON = 4, 100
 CASES = (
@@ -28,7 +32,8 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
     """Time whole trainings: rollouts, resets, advantages and all updates.
 
     Stable-Baselines3 is run twice, on plain Python environments in its ``DummyVecEnv``, and on ours, vectorised, by
-    ``to_sb3``. Where it is not installed, ours is timed alone.
+    ``to_sb3``. Where it is not installed, ours is timed alone. Ours is timed in the default mode beside both, and in
+    the mode ``scan``, when that is compiled, beside the first.
     """
     rows = []
     world = LostSales(LEAD_TIME, horizon=HORIZON)
@@ -39,18 +44,43 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
         ours = _ours(settings, world, collection)
         bound = limit / flops_per_step(settings, LEAD_TIME + 1)
         work = (float(collection), float(collection))
-        for name, asked, peer in (
-            ("SB3, DummyVecEnv, plain Python", ASKED, _stable_baselines(settings, native=False)),
-            ("SB3, our vector environment", None, _stable_baselines(settings, native=True)),
-        ):
-            rates = rates_in_turns(ours, peer, work, quick)
-            rows.append(timing("ppo", case, "steps/s", rates, name, asked, bound))
+        plain = "SB3, DummyVecEnv, plain Python", _stable_baselines(settings, native=False)
+        native = "SB3, our vector environment", _stable_baselines(settings, native=True)
+        rounds = [(case, ours, plain, ASKED), (case, ours, native, None)]
+        if scanned := _scanned(settings, world):
+            rounds.append((f"{case}, mode scan", scanned, plain, None))
+        for told, own, (name, peer), asked in rounds:
+            rates = rates_in_turns(own, peer, work, quick)
+            rows.append(timing("ppo", told, "steps/s", rates, name, asked, bound))
     return rows
 
 
 def _ours(settings: PPO, world: LostSales, collection: int) -> Callable[[], Any]:
     """Return a call that trains for one collection, from the start."""
     return lambda: settings.learn(world, key=0, steps=collection)
+
+
+def _scanned(settings: PPO, world: LostSales) -> Callable[[], Any] | None:
+    """Return a call that goes on training for a collection in the mode ``scan``; None where torch has no scan.
+
+    The first call compiles.
+    """
+    import torch
+
+    scan = find_scan()
+    if scan is None:
+        return None
+    objective, keys = settings.objective(world), replica_keys(0, settings.replicas)
+    network = settings.network(world, keys)
+    threshold = torch.full((settings.replicas,), settings.largest_gradient)
+    slots, optimizer = dict(network.named_parameters()), settings.optimizer()
+    stepper = Stepper(network, slots, objective, optimizer, constant, threshold, keys, objective.loss)
+    runner, state = ScannedStepper(stepper, "inductor", scan), [stepper.start(lambda parameters: None)]
+
+    def collection() -> None:
+        state[0], _ = runner.advance(state[0])
+
+    return collection
 
 
 def _stable_baselines(settings: PPO, native: bool) -> Callable[[], Any] | None:
