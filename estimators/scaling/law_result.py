@@ -118,10 +118,10 @@ class LawResult:
         interval: What ``conf_int`` uses; None without.
         delta: Threshold of the Huber loss; None for another.
         converged: Whether the optimiser reached a stationary point; True for a closed form.
-        gradient_norm: Of the objective at the estimate, scaled by its curvature where the law says so; 0 in closed form.
+        gradient_norm: Of the objective at the estimate; 0 in closed form.
         rank: Of the design (or Jacobian) at the estimate.
         condition_number: Of the same, its columns scaled to length 1.
-        function: ``function(params, *inputs)`` gives what ``predict`` returns; None for a law that predicts no response.
+        function: ``function(params, *inputs)`` gives what ``predict`` returns; None where there is no response.
         optimum_function: ``optimum_function(params, flops)`` gives the compute-optimal ``parameters``, ``data``,
             ``loss`` (those that the law knows), each [m]; None for a law without.
         minima: A row a budget: ``flops parameters data loss return on_edge``, NaN where unknown; None without.
@@ -210,12 +210,13 @@ class LawResult:
                 ends[name] = np.full((len(budgets), 2), np.nan)
                 continue
             level = self.interval.level if alpha is None else 1 - alpha
-            ends[name] = self.interval.of(lambda params, name=name: self._optimum_of(params, budgets)[name], level)
+            ends[name] = self.interval.of(self._optimum_of(name, budgets), level)
         return ends
 
-    def _optimum_of(self, params: np.ndarray, flops: np.ndarray) -> dict[str, np.ndarray]:
-        assert self.optimum_function is not None
-        return self.optimum_function(params, flops)
+    def _optimum_of(self, name: str, flops: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        function = self.optimum_function
+        assert function is not None
+        return lambda params: function(params, flops)[name]
 
     def with_interval(self, interval: Interval) -> "LawResult":
         """Return the same law with other intervals."""
@@ -231,8 +232,7 @@ class LawResult:
             f"condition number {self.condition_number:.3g}"
         )
         lines = [head, f"{'':18}{'estimate':>14}{'std. error':>14}{'low':>14}{'high':>14}   {method}"]
-        for name, value in self.params.items():
-            low, high = ends.loc[name]
-            lines.append(f"{name:18}{value:14.6g}{errors[name]:14.4g}{low:14.6g}{high:14.6g}")
+        for name, value, error, (low, high) in zip(self.names, self.params, errors, ends.to_numpy(), strict=True):
+            lines.append(f"{name:18}{value:14.6g}{error:14.4g}{low:14.6g}{high:14.6g}")
         lines += [f"{name}: {value:.6g}" for name, value in self.statistics.items()]
         return "\n".join([*lines, *(f"{finding.code}: {finding.message}" for finding in self.warnings)])
