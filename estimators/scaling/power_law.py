@@ -1,6 +1,7 @@
 """A response against compute: y = coefficient * C^exponent, with or without an offset that compute cannot remove."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ class PowerLaw:
         method: Of the interval: ``"t"``, ``"hc3"``, or (without offset, in logs) ``"hac"``.
         level: Of the interval.
         least_offset: The least offset that is allowed; minus infinity for any.
+        known_offset: Of a law without an offset of its own: what is added all the same.
         response: ``"loss"`` makes ``optimum`` return the loss.
         law: The name of the law in the result.
     """
@@ -40,6 +42,7 @@ class PowerLaw:
     method: Method = "t"
     level: float = 0.95
     least_offset: float = -np.inf
+    known_offset: float = 0.0
     response: str = "loss"
     law: str = "compute"
 
@@ -76,7 +79,7 @@ class PowerLaw:
     def _fit(self, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> LawResult:
         centre = float(np.exp(np.log(x).mean()))
         scaled = x / centre  # a coefficient at the centre is well determined, one at x = 1 is not
-        if self.offset or self.objective == "ls":
+        if self.offset or self.objective == "ls" or self.known_offset:
             theta, converged = self._search(scaled, y)
         else:
             line = fit_log_line(scaled, y)
@@ -113,7 +116,7 @@ class PowerLaw:
             gradient_norm=float(np.linalg.norm(jacobian.T @ residuals)),
             rank=int(np.linalg.matrix_rank(jacobian)),
             condition_number=float(np.linalg.cond(jacobian / np.linalg.norm(jacobian, axis=0))),
-            function=power,
+            function=partial(power, known_offset=self.known_offset),
             optimum_function=_loss_at if self.response == "loss" and self.law == "compute" else None,
             statistics={"aicc": aicc(squares, n, free), "durbin_watson": watson},
             warnings=findings,
@@ -127,7 +130,7 @@ class PowerLaw:
             columns = [x**exponent, *([np.ones_like(x)] if self.offset else [])]
             design = np.column_stack(columns) * weight[:, None]
             bounds = ([0.0, self.least_offset][: len(columns)], np.inf)
-            linear = optimize.lsq_linear(design, y * weight, bounds).x
+            linear = optimize.lsq_linear(design, (y - self._known) * weight, bounds).x
             if linear[0] <= 0:
                 continue
             theta = np.array([np.log(linear[0]), exponent, *linear[1:]])
@@ -154,9 +157,13 @@ class PowerLaw:
         assert best is not None
         return best.x, bool(best.status > 0)
 
+    @property
+    def _known(self) -> float:
+        return 0.0 if self.offset else self.known_offset
+
     def _predicted(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return np.exp(theta[0]) * x ** theta[1] + (theta[2] if len(theta) > 2 else 0.0)
+            return np.exp(theta[0]) * x ** theta[1] + (theta[2] if len(theta) > 2 else self.known_offset)
 
     def _residuals(self, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         predicted = self._predicted(theta, x)
@@ -184,7 +191,7 @@ class PowerLaw:
         if n <= free:
             return np.full((free, free), np.nan)
         if self.method == "hac":
-            if self.offset or self.objective == "ls":
+            if self.offset or self.known_offset or self.objective == "ls":
                 raise ValueError("method hac is for a law without offset, in logs")
             line = fit_log_line(x, y, "hac")
             unlog = np.diag([1 / line.coefficient, 1.0])
@@ -197,9 +204,9 @@ class PowerLaw:
         return inverse * float(residuals @ residuals) / (n - free)
 
 
-def power(params: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return coefficient * x^exponent (+ offset), the shape of x."""
-    return params[0] * x ** params[1] + (params[2] if len(params) > 2 else 0.0)
+def power(params: np.ndarray, x: np.ndarray, known_offset: float = 0.0) -> np.ndarray:
+    """Return coefficient * x^exponent plus the offset, the shape of x."""
+    return params[0] * x ** params[1] + (params[2] if len(params) > 2 else known_offset)
 
 
 def _loss_at(params: np.ndarray, flops: np.ndarray) -> dict[str, np.ndarray]:
