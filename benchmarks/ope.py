@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from sandtable.benchmarks.timing import rates_in_turns, timing
-from sandtable.estimators.ope.accumulate import moments_of_log
-from sandtable.estimators.ope.fqi import FQI
-from sandtable.estimators.ope.intervals import hc0
-from sandtable.estimators.ope.lstd import LSTD
-from sandtable.estimators.ope.sparse_moments import moments_of_table
+from sandtable.estimators.ope.linear.fqi import FQI
+from sandtable.estimators.ope.linear.intervals import hc0
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
+from sandtable.estimators.ope.moments.sparse_moments import moments_of_table
 from sandtable.simulators.ope.diagnostics import diagnose
 from sandtable.simulators.ope.mapped_log import map_log, map_npz
 

@@ -17,7 +17,7 @@ from sandtable.benchmarks.inventory_peers import peer
 from sandtable.benchmarks.timing import one_thread, timing
 from sandtable.estimators.ope.features import load_features, with_features
 from sandtable.estimators.ope.fitted_q_network import FittedQNetwork
-from sandtable.estimators.ope.lstd import LSTD
+from sandtable.estimators.ope.linear.lstd import LSTD
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 
 PEER, PROGRAM = "d3rlpy==2.8.1", "d3rlpy_fqe.py"

@@ -8,11 +8,11 @@ import numpy as np
 from sandtable.analysis.ope.estimates import FEWEST_CLUSTERS
 from sandtable.analysis.ope.prepare import Prepared
 from sandtable.analysis.ope.settings import EvaluateSettings
-from sandtable.estimators.ope.accumulate import moments_of_log
-from sandtable.estimators.ope.fqi import FQI, regression
-from sandtable.estimators.ope.intervals import cluster, hc0
-from sandtable.estimators.ope.linear_iteration import spectral_radius
-from sandtable.estimators.ope.lstd import LSTD
+from sandtable.estimators.ope.linear.fqi import FQI, regression
+from sandtable.estimators.ope.linear.intervals import cluster, hc0
+from sandtable.estimators.ope.linear.linear_iteration import spectral_radius
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.ope.diagnostics import whitened
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.moments import Moments

@@ -8,22 +8,22 @@ import numpy as np
 
 from sandtable.analysis.ope.prepare import Prepared
 from sandtable.analysis.ope.settings import EvaluateSettings
-from sandtable.estimators.ope.bellman_residual import BellmanResidual
-from sandtable.estimators.ope.certainty_model import CertaintyModel
-from sandtable.estimators.ope.doubly_robust import DoublyRobust, WeightedDoublyRobust
-from sandtable.estimators.ope.fqi import FQI
-from sandtable.estimators.ope.importance_sampling import (
+from sandtable.estimators.ope.linear.bellman_residual import BellmanResidual
+from sandtable.estimators.ope.linear.certainty_model import CertaintyModel
+from sandtable.estimators.ope.linear.fqi import FQI
+from sandtable.estimators.ope.linear.intervals import cluster, episode_bootstrap, hc0, one_step_bootstrap
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.linear.minimax_weights import MinimaxWeights
+from sandtable.estimators.ope.linear.temporal_difference import ExpectedTD
+from sandtable.estimators.ope.value_estimate import ValueEstimate
+from sandtable.estimators.ope.weighting.doubly_robust import DoublyRobust, WeightedDoublyRobust
+from sandtable.estimators.ope.weighting.importance_sampling import (
     ImportanceSampling,
     PerDecisionImportanceSampling,
     WeightedImportanceSampling,
     WeightedPerDecisionImportanceSampling,
 )
-from sandtable.estimators.ope.intervals import cluster, episode_bootstrap, hc0, one_step_bootstrap
-from sandtable.estimators.ope.lstd import LSTD
-from sandtable.estimators.ope.magic import Magic
-from sandtable.estimators.ope.minimax_weights import MinimaxWeights
-from sandtable.estimators.ope.temporal_difference import ExpectedTD
-from sandtable.estimators.ope.value_estimate import ValueEstimate
+from sandtable.estimators.ope.weighting.magic import Magic
 from sandtable.simulators.errors import InputError
 
 LINEAR = ("lstd", "fqi", "td", "brm", "minimax", "model")

@@ -11,10 +11,10 @@ from sandtable.analysis.ope.curves import Curves, curves
 from sandtable.analysis.ope.estimates import estimates, lstd_intervals
 from sandtable.analysis.ope.prepare import Prepared
 from sandtable.analysis.ope.settings import EvaluateSettings
-from sandtable.estimators.ope.importance_weights import Overlap, overlap
-from sandtable.estimators.ope.intervals import bootstrap_moments
+from sandtable.estimators.ope.linear.intervals import bootstrap_moments
+from sandtable.estimators.ope.linear.verdict import Verdict, verdict
 from sandtable.estimators.ope.value_estimate import ValueEstimate
-from sandtable.estimators.ope.verdict import Verdict, verdict
+from sandtable.estimators.ope.weighting.importance_weights import Overlap, overlap
 
 DIAGNOSTICS = (
     "distribution_shift", "norm", "spectral_radius", "spectral_radius_ci", "symmetric_part",

@@ -7,11 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sandtable.estimators.ope.accumulate import moments_of_log
-from sandtable.estimators.ope.fqi import FQI, regression
-from sandtable.estimators.ope.intervals import bootstrap_moments, cluster, episode_bootstrap, hc0, one_step_bootstrap
-from sandtable.estimators.ope.lstd import LSTD
-from sandtable.estimators.ope.verdict import spectra
+from sandtable.estimators.ope.linear.fqi import FQI, regression
+from sandtable.estimators.ope.linear.intervals import (
+    bootstrap_moments,
+    cluster,
+    episode_bootstrap,
+    hc0,
+    one_step_bootstrap,
+)
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.linear.verdict import spectra
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.ope.diagnostics import Diagnostics, diagnose, whitened
 from sandtable.simulators.ope.finite_mdp import FiniteMDP
 from sandtable.simulators.ope.instances.catalogue import instance

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sandtable.estimators.ope.importance_weights import (
+from sandtable.estimators.ope.weighting.importance_weights import (
     effective_sample_size,
     importance_weights,
     logged_target_probability,

@@ -7,9 +7,9 @@ import numpy as np
 
 from sandtable.agents.ope.target_policy import TargetPolicy, load_target, with_target
 from sandtable.analysis.ope.settings import EvaluateSettings
-from sandtable.estimators.ope.accumulate import moments_of_log
-from sandtable.estimators.ope.behaviour_policy import BehaviourPolicy
 from sandtable.estimators.ope.features import Featured, FeatureMap, load_features, with_features
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
+from sandtable.estimators.ope.weighting.behaviour_policy import BehaviourPolicy
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.moments import Moments

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sandtable.estimators.ope.accumulate import moments_of_log
-from sandtable.estimators.ope.lstd import LSTD
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 
 DISCOUNT, COUNT = 0.9, 256

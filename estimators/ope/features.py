@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sandtable.estimators.ope.accumulate import next_covariance_of_blocks
-from sandtable.estimators.ope.importance_weights import logged_target_probability, row_name
+from sandtable.estimators.ope.moments.accumulate import next_covariance_of_blocks
+from sandtable.estimators.ope.weighting.importance_weights import logged_target_probability, row_name
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.memory import require_memory
 from sandtable.simulators.ope.logged_steps import LoggedSteps

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sandtable.estimators.ope.doubly_robust import ActionValues
 from sandtable.estimators.ope.fitted_q_objective import (
     Coding,
     FittedQ,
@@ -26,9 +25,10 @@ from sandtable.estimators.ope.fitted_q_objective import (
     required,
     where_alive,
 )
-from sandtable.estimators.ope.importance_sampling import require_rewards
-from sandtable.estimators.ope.importance_weights import require_probabilities
 from sandtable.estimators.ope.value_estimate import ValueEstimate
+from sandtable.estimators.ope.weighting.doubly_robust import ActionValues
+from sandtable.estimators.ope.weighting.importance_sampling import require_rewards
+from sandtable.estimators.ope.weighting.importance_weights import require_probabilities
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.training import MLP, AdamW, Diverged, Replicated, fit
 from sandtable.training.progress import Progress

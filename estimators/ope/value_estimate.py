@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 Interval = Literal["hc0", "cluster", "episode_bootstrap", "one_step_bootstrap", "none"]
-"""Where the standard error comes from; what each assumes is told in ``estimators/ope/intervals.py``."""
+"""Where the standard error comes from; what each assumes is told in ``estimators/ope/linear/intervals.py``."""
 Status = Literal["ok", "diverged", "singular", "not converged", "not run"]
 
 

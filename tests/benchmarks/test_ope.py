@@ -3,7 +3,7 @@
 import numpy as np
 
 from sandtable.benchmarks import ope
-from sandtable.estimators.ope.accumulate import moments_of_log
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.ope.mapped_log import map_log
 
 

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from sandtable.estimators.ope.accumulate import moments_of_log
 from sandtable.estimators.ope.features import load_features, with_features
-from sandtable.estimators.ope.lstd import LSTD
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.linear_mdp import LinearMDP
 

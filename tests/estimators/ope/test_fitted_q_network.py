@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sandtable.estimators.ope.doubly_robust import DoublyRobust
 from sandtable.estimators.ope.fitted_q_network import FittedQNetwork
-from sandtable.estimators.ope.lstd import LSTD
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.weighting.doubly_robust import DoublyRobust
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sandtable.estimators.ope.accumulate import moments_of_log
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.mapped_log import map_log, map_npz
 

@@ -1,0 +1,1 @@
+"""Moments of logs: of arrays, tables, sparse matrices, tensors on a device, and files larger than memory."""

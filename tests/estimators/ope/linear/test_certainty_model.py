@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from sandtable.estimators.ope.linear.certainty_model import CertaintyModel
+from sandtable.estimators.ope.linear.fqi import FQI
+from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.moments.accumulate import moments_of_log
+from sandtable.simulators.ope.instances.catalogue import instance
+
+
+@pytest.fixture
+def table(log_of):
+    """A log of 5 states seen at random, with noise; the last state ends an episode."""
+    generator = np.random.default_rng(0)
+    move = generator.dirichlet(np.ones(6), 5)  # to state 5: the end
+    states, following, reward, lengths = [], [], [], []
+    for _ in range(300):
+        state, length = int(generator.integers(5)), 0
+        while state < 5 and length < 20:
+            states.append(state)
+            state = int(generator.choice(6, p=move[state]))
+            following.append(state)
+            reward.append(states[-1] + generator.normal())
+            length += 1
+        lengths.append(length)
+    phi = np.concatenate([np.eye(5), np.zeros((1, 5))])
+    return log_of(lengths, phi[states], phi[following], reward, np.array(following) == 5)
+
+
+def test_tabular_lstd_is_the_certainty_equivalent_model_and_the_fixed_point_of_fitted_q_evaluation(table):
+    moments = moments_of_log(table)
+    model = CertaintyModel(0.95).fit(moments)
+    np.testing.assert_allclose(model.params, LSTD(0.95).fit(moments).params, rtol=1e-12)
+    np.testing.assert_allclose(model.params, FQI(0.95).fit(moments).params, rtol=1e-12)
+    np.testing.assert_allclose(model.params, FQI(0.95, 2000).fit(moments).params, rtol=1e-10)
+
+
+def test_the_model_of_a_table_counts(table):
+    model = CertaintyModel(0.95).fit(moments_of_log(table))
+    state, following = table.features.argmax(axis=1), table.next_features
+    for one in range(5):
+        np.testing.assert_allclose(model.transition[one], following[state == one].mean(axis=0), atol=1e-12)
+        assert model.reward[one] == pytest.approx(table.reward[state == one].mean())
+
+
+def test_pairs_that_the_log_never_shows_have_value_zero_and_lower_the_rank(table):
+    wider = table.with_(
+        features=np.pad(table.features, ((0, 0), (0, 2))), next_features=np.pad(table.next_features, ((0, 0), (0, 2)))
+    )
+    model = CertaintyModel(0.95).fit(moments_of_log(wider))
+    np.testing.assert_allclose(model.params, [*CertaintyModel(0.95).fit(moments_of_log(table)).params, 0.0, 0.0])
+    assert model.rank == 5
+    assert "rank 5 of 7" in model.reason
+
+
+def test_a_model_whose_sum_diverges_says_so():
+    result = CertaintyModel(0.9).fit(instance("R5").moments())
+    assert not result.converged
+    assert "spectral radius 1.8" in result.reason
+    np.testing.assert_allclose(result.params, [1.0, 1.0])
