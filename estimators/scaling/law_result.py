@@ -27,8 +27,8 @@ class Interval(ABC):
 
     method: str
     level: float
-    resamples: int = 0
-    failed: int = 0
+    resamples: int
+    failed: int
 
     @abstractmethod
     def ends(self, level: float) -> np.ndarray:
