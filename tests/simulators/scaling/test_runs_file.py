@@ -203,3 +203,35 @@ def test_rows_with_blanks_are_dropped_by_line_and_the_rest_is_used(read):
 @pytest.mark.parametrize("text", ["loss,return\n1,2\n2,1\n", "flops,score\n1,2\n2,1\n", "C,N\n1e3,2\n2e3,4\n"])
 def test_tables_that_serve_a_single_law_are_read(read, text):
     assert len(read(text).runs) == 2
+
+
+CELLS = st.sampled_from(["", "1", "2.5", "-1", "0", "nan", "inf", "x", "diverged", "stopped", "1e9", " 3 ", "finished"])
+NAMES = st.sampled_from(["N", "tokens", "C", "loss", "R", "run", "step", "seed", "status", "budget", "arch", "loss se"])
+
+
+@given(st.lists(NAMES, min_size=1, max_size=8, unique=True), st.data())
+def test_whatever_the_cells_hold_the_table_is_read_or_refused_in_one_line(tmp_path_factory, names, data):
+    cells = st.lists(CELLS, min_size=len(names), max_size=len(names))
+    lines = data.draw(st.lists(cells, min_size=1, max_size=6))
+    path = tmp_path_factory.mktemp("runs") / "runs.csv"
+    path.write_text("\n".join(",".join(line) for line in [names, *lines]) + "\n")
+    try:
+        file = read_runs(path)
+    except InputError as error:
+        message = str(error)
+    else:
+        message = ""
+    assert "\n" not in message
+    if message:
+        return
+    used = set(file.runs.rows.tolist()) | (set(file.curves.rows.tolist()) if file.curves is not None else set())
+    left_out = {one.row for one in file.dropped}
+    assert used | left_out >= set(range(2, 2 + len(lines))) - _blank(lines)
+    assert len(file.runs) + len(left_out) <= file.rows or file.curves is not None
+    for name in ("parameters", "data", "flops", "loss"):
+        if getattr(file.runs, name) is not None:
+            assert (np.isfinite(getattr(file.runs, name)) & (getattr(file.runs, name) > 0)).all()
+
+
+def _blank(lines):
+    return {row for row, line in enumerate(lines, start=2) if all(cell in ("", "nan") for cell in line)}
