@@ -6,9 +6,9 @@ minima of that map are polished by Levenberg-Marquardt, and the best is kept. No
 the answer: sizes and data are divided by their geometric means, and the rest is the grid.
 
 The objective is sum_i w_i rho(r_i), with rho Huber's loss of threshold delta (r^2/2 where it is infinite), and
-residuals r = ln L - ln(model) or r = L - model. The polish uses Newton's Hessian, damped by the majorant of reweighting:
-where all but few residuals lie beyond delta (a delta of .001 makes the fit nearly one of least absolute deviations),
-reweighting alone converges slowly and Newton alone not at all.
+residuals r = ln L - ln(model) or r = L - model. The polish uses Newton's Hessian, damped by the majorant that
+reweighting minimises: where all but few residuals lie beyond delta (a delta of .001 makes the fit nearly one of least
+absolute deviations), reweighting alone converges slowly and Newton's method alone not at all.
 
 A whole batch of samples is polished at once, which is what bootstraps need. With numba (the extra ``fast``) the loops
 of ``variable_projection_kernels`` do the same.
@@ -80,7 +80,7 @@ class Sample:
         return params
 
     def to_theta(self, params: np.ndarray) -> np.ndarray:
-        """Return the centred (E, A N0^-alpha, B D0^-beta, alpha, beta), with the geometric means N0, D0; both [..., 5]."""
+        """Return the centred (E, A N0^-alpha, B D0^-beta, alpha, beta), with geometric means N0, D0; both [..., 5]."""
         theta = np.array(params, float)
         theta[..., 1] *= np.exp(-theta[..., 3] * self.centre[0])
         theta[..., 2] *= np.exp(-theta[..., 4] * self.centre[1])
@@ -277,8 +277,8 @@ class _Expansion:
 def _expand(sample: Sample, losses: np.ndarray, weights: np.ndarray, theta: np.ndarray) -> _Expansion:
     """Return the expansion at each theta [m, 5].
 
-    With m(theta) the model or its logarithm and psi = rho'(r): gradient -sum w psi grad m, Hessian sum w (rho'' grad m grad m^T - psi grad^2 m), majorant sum w (psi/r) grad m
-    grad m^T; the majorant lies above the objective wherever rho has a bounded curvature (Huber 1981, section 7.8).
+    With m(theta) the model or its logarithm and psi = rho'(r): the gradient is -sum w psi grad m, the Hessian
+    sum w (rho'' grad m grad m^T - psi grad^2 m), the majorant sum w (psi/r) grad m grad m^T.
     """
     level, a, b, alpha, beta = theta.T[:, :, None]
     x, y = np.exp(-alpha * sample.u), np.exp(-beta * sample.v)
