@@ -65,6 +65,7 @@ class Envelope:
         """
         if self.method not in ("t", "hc3"):
             raise InputError(f"approach1 has intervals by t or hc3 on its sizes, not by {self.method}")
+        curves = curves.complete("flops", "data", "loss", self.size)
         common = self.interpolate(curves)
         best = _best(common)
         reigns = [index for index in range(len(common.sizes)) if (best == index).any()]

@@ -25,7 +25,7 @@ class Vertex(NamedTuple):
     Attributes:
         flops: Geometric mean of the budget's compute.
         parameters: N at the vertex; NaN where the parabola has no minimum.
-        data: D at the vertex, by the budget's own mean product of N and D.
+        data: D at the vertex, by a parabola of ln D in ln N (a line where C = k N D counts the same N).
         loss: Of the parabola at the vertex.
         returns: NaN: the parabola knows none.
         on_edge: Whether the vertex lies outside the sizes that were run.
@@ -70,6 +70,7 @@ class IsoFlop:
         """
         if self.method not in ("t", "hc3"):
             raise InputError(f"approach2 has intervals by t or hc3 on its vertices, not by {self.method}")
+        runs = runs.complete("flops", "data", "loss", self.size)
         vertices = list(self.vertices(runs))
         if len(vertices) < 2:
             raise InputError(f"approach2 needs runs at two budgets at least; all {len(runs)} have one")
@@ -122,15 +123,14 @@ def _vertex(flops: np.ndarray, size: np.ndarray, data: np.ndarray, loss: np.ndar
     unknown = Vertex(float(np.exp(log_flops)), np.nan, np.nan, np.nan, np.nan, False, _distinct(size), np.nan, rows)
     if unknown.sizes < 3:
         return unknown
-    quadratic, linear, constant = np.polyfit((log_size - middle) / half, loss, 2)
+    place = (log_size - middle) / half
+    quadratic, linear, constant = np.polyfit(place, loss, 2)
     if quadratic <= 0:
         return unknown
     offset = float(-linear / (2 * quadratic))
-    at = middle + half * offset
-    product = float(np.mean(log_size + np.log(data)))
     return unknown._replace(
-        parameters=float(np.exp(at)),
-        data=float(np.exp(product - at)),
+        parameters=float(np.exp(middle + half * offset)),
+        data=float(np.exp(np.polyval(np.polyfit(place, np.log(data), 2), offset))),
         loss=float(constant - linear**2 / (4 * quadratic)),
         on_edge=abs(offset) > 1,
         offset=offset,

@@ -17,6 +17,7 @@ from sandtable.estimators.scaling.log_line import (
 )
 from sandtable.estimators.scaling.power_law import correlated
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.scaling.run_columns import name_rows
 from sandtable.simulators.scaling.runs import Finding, Runs
 
 COLUMNS = {"parameters": "parameters", "data": "data", "loss": "loss", "return": "returns"}
@@ -50,35 +51,39 @@ class Minima:
                 the least and the greatest count as edges only where several budgets share them.
 
         Raises:
-            InputError: There are fewer than three budgets with some response.
+            InputError: There are fewer than three budgets with some response, or a response is not positive.
         """
         flops = runs.column("flops")
         here = [name for name, column in COLUMNS.items() if runs.has(column)]
-        lines: dict[str, LogLine] = {}
-        for name in here:
-            values = runs.column(COLUMNS[name])
-            known = np.isfinite(values) & np.isfinite(flops) & (values > 0)
-            if known.sum() >= 3 and len(np.unique(flops[known])) >= 3:
-                lines[name] = fit_log_line(flops[known], values[known], self.method)
+        known = {name: np.isfinite(runs.column(COLUMNS[name])) & np.isfinite(flops) for name in here}
+        enough = {name: mask for name, mask in known.items() if len(np.unique(flops[mask])) >= 3}
+        for name, mask in enough.items():
+            _require_positive(name, runs.column(COLUMNS[name])[mask], runs.rows[mask])
+        lines = {name: self._line(runs, name, self.method) for name in enough}
         if not lines:
             raise InputError("lines through minima need at least three budgets with parameters, data, loss or return")
-        edge = _on_edge(runs.parameters, grid) if runs.parameters is not None else np.zeros(len(runs), bool)
+        edge = np.zeros(len(runs), bool)
+        if "parameters" in lines:
+            edge[known["parameters"]] = _on_edge(runs.column("parameters")[known["parameters"]], grid)
         result = self._result(runs, lines, edge)
-        beside = {"hac": self._like(runs, result, "hac", lines)}
+        others = {name: self._line(runs, name, "hac") for name in lines}
+        robust = self._interval(others, "hac")
+        beside = {"hac": replace(result, cov=robust.cov, interval=robust, warnings=())}
         if edge.any() and (~edge).sum() >= 3:
             inner = self.fit(runs.select(~edge), grid)
             beside["edge_free"] = replace(inner, beside={}, warnings=())
-        if "parameters" in lines and runs.parameters is not None:
-            censored = self._interval_censored(runs, np.unique(runs.parameters) if grid is None else np.sort(grid))
-            if censored is not None:
-                beside["interval_censored"] = censored
+        if "parameters" in lines:
+            sized = runs.select(known["parameters"])
+            sizes = np.unique(sized.column("parameters")) if grid is None else np.unique(grid)
+            if len(sizes) >= 3 and (grid is not None or len(sizes) < len(sized)):
+                beside["interval_censored"] = self._interval_censored(sized, sizes)
         return replace(result, beside=beside)
 
     def _result(self, runs: Runs, lines: dict[str, LogLine], edge: np.ndarray) -> LawResult:
         params, cov, _, _ = joined_params(lines)
         first = next(iter(lines))
         column = runs.column(COLUMNS[first])
-        rows = runs.rows[np.isfinite(column) & (column > 0)]
+        rows = runs.rows[np.isfinite(column) & np.isfinite(runs.column("flops"))]
         findings: tuple[Finding, ...] = ()
         for name, line in lines.items():
             findings += correlated(line.durbin_watson, len(line.residuals), f"residuals of {name}", rows)
@@ -99,7 +104,7 @@ class Minima:
             fitted=lines[first].fitted,
             residuals=lines[first].residuals,
             rows=rows,
-            interval=joined_interval(lines, self.method, self.level),
+            interval=self._interval(lines, self.method),
             rank=2 * len(lines),
             condition_number=lines[first].condition_number,
             optimum_function=LinesOptimum(tuple(lines)),
@@ -108,24 +113,21 @@ class Minima:
             warnings=findings,
         )
 
-    def _like(self, runs: Runs, result: LawResult, method: Covariance, lines: dict[str, LogLine]) -> LawResult:
-        """Return the same estimates with intervals by another method."""
-        others = {}
-        for name in lines:
-            values = runs.column(COLUMNS[name])
-            known = np.isfinite(values) & (values > 0)
-            others[name] = fit_log_line(runs.column("flops")[known], values[known], method)
-        _, cov, _, _ = joined_params(others)
-        return replace(result, cov=cov, interval=joined_interval(others, method, self.level), warnings=())
+    def _line(self, runs: Runs, name: str, method: Covariance) -> LogLine:
+        values, flops = runs.column(COLUMNS[name]), runs.column("flops")
+        known = np.isfinite(values) & np.isfinite(flops)
+        return fit_log_line(flops[known], values[known], method)
 
-    def _interval_censored(self, runs: Runs, grid: np.ndarray) -> LawResult | None:
-        """Return the line by the likelihood of the cells of the grid; None where two sizes or fewer tell nothing."""
-        if len(grid) < 3 or runs.parameters is None:
-            return None
+    def _interval(self, lines: dict[str, LogLine], method: Covariance) -> WaldInterval:
+        return joined_interval(lines, method, self.level)
+
+    def _interval_censored(self, runs: Runs, grid: np.ndarray) -> LawResult:
+        """Return the line by the likelihood of the cells of the grid."""
+        parameters = runs.column("parameters")
         log_x = np.log(runs.column("flops"))
         centre = log_x.mean()
-        low, high = cells(runs.parameters, grid)
-        start = fit_log_line(np.exp(log_x - centre), runs.parameters)
+        low, high = cells(parameters, grid)
+        start = fit_log_line(np.exp(log_x - centre), parameters)
         spread = max(float(np.std(start.residuals)), 0.05)
         found = optimize.minimize(
             _negative_likelihood,
@@ -144,7 +146,7 @@ class Minima:
         inverse = 1 / (k * coefficient)
         gradient = np.array([[0, 1], [coefficient, -coefficient * centre], [0, -1], [-inverse, centre * inverse]])
         cov = gradient @ cov_centred @ gradient.T
-        residuals = np.log(runs.parameters) - np.log(coefficient) - exponent * log_x
+        residuals = np.log(parameters) - np.log(coefficient) - exponent * log_x
         sigma = float(np.exp(found.x[2]))
         findings: tuple[Finding, ...] = ()
         if sigma < 1e-3:  # the line passes through every cell: nothing tells how far optima lie from it
@@ -155,7 +157,7 @@ class Minima:
             cov=cov,
             objective="interval-censored likelihood",
             objective_sum=float(found.fun),
-            fitted=np.log(runs.parameters) - residuals,
+            fitted=np.log(parameters) - residuals,
             residuals=residuals,
             rows=runs.rows,
             interval=WaldInterval(params.to_numpy(), cov, np.inf, (False, True) * 2, "t", self.level),
@@ -165,6 +167,13 @@ class Minima:
             optimum_function=LinesOptimum(("parameters", "data")),
             statistics={"sigma": sigma},
             warnings=findings,
+        )
+
+
+def _require_positive(name: str, values: np.ndarray, rows: np.ndarray) -> None:
+    if (values <= 0).any():
+        raise InputError(
+            f"{name_rows(rows[values <= 0])}: {name} must be above 0 for a line in logarithms; leave the column out"
         )
 
 

@@ -10,6 +10,8 @@ from scipy import optimize
 
 from sandtable.estimators.scaling.law_result import LawResult, WaldInterval
 from sandtable.estimators.scaling.log_line import durbin_watson, fit_log_line
+from sandtable.simulators.errors import InputError
+from sandtable.simulators.scaling.run_columns import name_rows
 from sandtable.simulators.scaling.runs import Finding
 
 Objective = Literal["ls-log", "ls"]
@@ -55,15 +57,16 @@ class PowerLaw:
             rows: Lines of the file, [n]; None for 0, 1, ...
 
         Raises:
-            ValueError: There are not more observations than parameters, or a value is not positive and finite.
+            InputError: There are not more observations than parameters, or a value is not positive and finite.
         """
         x, y = np.asarray(x, float), np.asarray(y, float)
+        rows = np.arange(len(x)) if rows is None else np.asarray(rows)
         needed = 3 + (self.offset is True)
         if len(x) < needed or len(np.unique(x)) < needed - 1:
-            raise ValueError(f"x must hold at least {needed} observations for this law, not {len(x)}")
-        if not (np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)).all():
-            raise ValueError("x and y must be positive and finite")
-        rows = np.arange(len(x)) if rows is None else np.asarray(rows)
+            raise InputError(f"a power law of {needed - 1} parameters needs {needed} runs that differ, not {len(x)}")
+        bad = ~(np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0))
+        if bad.any():
+            raise InputError(f"{name_rows(rows[bad])}: a power law needs values that are positive and finite")
         order = np.argsort(x, kind="stable")
         x, y, rows = x[order], y[order], rows[order]
         if self.offset is None:

@@ -11,6 +11,8 @@ import pandas as pd
 
 from sandtable.estimators.scaling.law_result import LawResult, WaldInterval
 from sandtable.estimators.scaling.power_law import PowerLaw
+from sandtable.simulators.errors import InputError
+from sandtable.simulators.scaling.run_columns import name_rows
 
 Form = Literal["power", "saturating"]
 
@@ -41,7 +43,7 @@ class ReturnLaw:
             rows: Lines of the file, [n].
 
         Raises:
-            ValueError: A value is not positive and finite, there are too few, or a return reaches the ceiling.
+            InputError: A value is not positive and finite, there are too few, or a return reaches the ceiling.
         """
         inverse, returns = 1 / np.asarray(loss, float), np.asarray(returns, float)
         if self.form == "power":
@@ -58,7 +60,8 @@ class ReturnLaw:
             bent = law.fit(inverse, 1 / returns, rows)
             return self._of(bent, bent.params.to_numpy(), bent.cov, len(returns) - 3)
         if not (returns < self.ceiling).all():
-            raise ValueError(f"returns must be below the ceiling, {self.ceiling:g}")
+            reached = rows[returns >= self.ceiling]
+            raise InputError(f"{name_rows(reached)}: a return must be below the ceiling, {self.ceiling:g}")
         law = PowerLaw(
             offset=False, method=self.method, level=self.level, known_offset=1 / self.ceiling, law="return"
         )

@@ -117,3 +117,13 @@ def test_too_little_is_refused():
         IsoFlop().fit(table(good(1e18), good(1e19, shift=2)))
     with pytest.raises(ValueError, match="no column parameters_non_embedding"):
         IsoFlop(size="parameters_non_embedding").fit(table(*GOOD))
+
+
+def test_a_count_without_embeddings_has_its_own_sizes_and_the_same_data():
+    runs = isoflop_grid(CHINCHILLA, BUDGETS)
+    table = {name: getattr(runs, name) for name in runs.names()}
+    embedding = 0.4 * (runs.parameters / runs.parameters.min()) ** (-1 / 3)  # of the parameters: less of larger ones
+    inner = Runs.of(**table, parameters_non_embedding=runs.parameters * (1 - embedding))
+    total, without = IsoFlop().fit(inner), IsoFlop(size="parameters_non_embedding").fit(inner)
+    assert without.params["N_exponent"] > total.params["N_exponent"] + 0.01
+    assert without.params["D_exponent"] == pytest.approx(total.params["D_exponent"], abs=0.01)

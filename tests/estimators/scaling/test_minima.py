@@ -113,3 +113,19 @@ def test_few_budgets_are_told_and_fewer_refused():
     assert "few_budgets" in codes(Minima().fit(Runs.of(flops=flops, loss=flops**-0.1 * [1, 1.1, 1, 1.1])))
     with pytest.raises(InputError, match="at least three budgets"):
         Minima().fit(Runs.of(flops=[1e17, 1e18], loss=[2.0, 1.0]))
+
+
+def test_values_that_are_not_known_are_no_points_and_values_below_zero_are_named():
+    flops = np.geomspace(1e17, 1e21, 6)
+    size = 0.3 * flops**0.5
+    size[2] = np.nan
+    result = Minima().fit(Runs.of(flops=flops, parameters=size, loss=9 * flops**-0.05))
+    assert result.params["N_exponent"] == pytest.approx(0.5)
+    assert result.rows.tolist() == [2, 3, 5, 6, 7]
+    with pytest.raises(InputError, match="rows 2, 3: return must be above 0 for a line in logarithms"):
+        Minima().fit(Runs.of(flops=flops, returns=[-3, 0, 1, 2, 3, 4]))
+
+
+def test_minima_of_parabolas_are_not_taken_for_those_of_a_grid():
+    flops = np.geomspace(1e17, 1e21, 6)
+    assert set(Minima().fit(Runs.of(flops=flops, parameters=0.3 * flops**0.5)).beside) == {"hac"}

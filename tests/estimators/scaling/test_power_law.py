@@ -73,9 +73,9 @@ def test_residuals_that_wander_along_compute_are_told():
 
 
 def test_what_cannot_be_fitted_is_refused():
-    with pytest.raises(ValueError, match="at least 4 observations"):
+    with pytest.raises(ValueError, match="3 parameters needs 4 runs that differ, not 3"):
         PowerLaw(offset=True).fit([1, 2, 3], [1, 2, 3])
-    with pytest.raises(ValueError, match="positive and finite"):
-        PowerLaw().fit([1, 2, 3, 4], [1, 2, 0, 3])
+    with pytest.raises(ValueError, match="rows 9, 7: a power law needs values that are positive and finite"):
+        PowerLaw().fit([1, 2, 3, 4], [1, 2, 0, np.nan], rows=np.array([5, 6, 9, 7]))
     with pytest.raises(ValueError, match="hac is for a law without offset"):
         PowerLaw(offset=True, method="hac").fit(np.arange(1, 9), np.arange(1, 9))
