@@ -19,6 +19,7 @@ BENCHMARKS = {
     "ope-peers": "sandtable.benchmarks.ope_peers",
     "ppo": "sandtable.benchmarks.ppo",
     "regimes": "sandtable.benchmarks.regimes",
+    "scaling-law": "sandtable.benchmarks.scaling_law",
     "tabular": "sandtable.benchmarks.tabular",
     "tasks": "sandtable.benchmarks.tasks",
     "vector-env": "sandtable.benchmarks.vector_env",
