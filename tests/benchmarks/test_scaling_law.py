@@ -1,4 +1,4 @@
-"""The benchmark of fits of Approach 3: what is compared is the same problem, and the sources of peers are looked for."""
+"""The benchmark of fits of Approach 3: both sides have the same problem, and peers are sought where they should be."""
 
 import numpy as np
 
