@@ -149,7 +149,10 @@ def train_group(
 ) -> list[dict[str, Any]]:
     """Train networks on the operation of a group; a row a network.
 
-    First and last weights are kept in the folder, u, v and w as ``first`` and ``last`` [R, 3, m, G].
+    ``mean_power`` and ``least_power`` are over neurons, of the share of the squared norm in the strongest part, of u, v
+    or w, whichever is least; ``weighted_power`` is the mean weighted by |omega|^nu, in which neurons that have stayed
+    small hardly count, as in the norm. First and last weights are kept in the folder, u, v and w as ``first`` and
+    ``last`` [R, 3, m, G].
 
     Args:
         name: Of the group.
@@ -171,8 +174,11 @@ def train_group(
 
     def measure(network: PairNetwork) -> dict[str, np.ndarray]:
         weights = network.weights()
-        spectra = neuron_spectra(*weights, group)
-        found = {"mean_power": spectra.purity.mean(-1), "least_power": spectra.purity.min(-1)}
+        power = neuron_spectra(*weights, group).purity
+        found = {"mean_power": power.mean(-1), "least_power": power.min(-1)}
+        with np.errstate(all="ignore"):  # networks that exploded
+            squares = np.sum([(one**2).sum(-1) for one in weights], axis=0)
+            found["weighted_power"] = _weighted(power, squares, recipe.order)
         return found | ({"margin": group_network_margin(*weights, group).normalised} if quadratic else {})
 
     first = np.stack(network.weights(), axis=1)
@@ -196,8 +202,8 @@ def train_parity(
     """Train networks with activation x^k on all inputs of a parity of the first k of n bits; a row a network.
 
     ``mean_power`` is the mean over neurons of the share of u's squared norm on the k bits, and ``weighted_power`` that
-    mean weighted by |omega|^(k+1), in which neurons hardly count that have stayed small. First and last weights are
-    kept in the folder, ``first_u``, ``last_u``, [R, m, n], and ``first_w``, ``last_w``, [R, m, 2].
+    mean weighted by |omega|^nu. First and last weights are kept in the folder, ``first_u``, ``last_u``, [R, m, n], and
+    ``first_w``, ``last_w``, [R, m, 2].
     """
     task = SparseParity(n, k, subset=tuple(range(k)), feedback="full", loss="cross-entropy")
     variances = [scale**2 / n for scale in recipe.each(recipe.scale)]
@@ -207,8 +213,7 @@ def train_parity(
         u, w = network.weights()
         with np.errstate(all="ignore"):
             share = (u[..., :k] ** 2).sum(-1) / (u**2).sum(-1)
-            size = ((u**2).sum(-1) + (w**2).sum(-1)) ** ((k + 1) / 2)
-            weighted = (share * size).sum(-1) / size.sum(-1)
+            weighted = _weighted(share, (u**2).sum(-1) + (w**2).sum(-1), recipe.order)
         margin = parity_network_margin(u, w, range(k)).normalised
         return {"mean_power": share.mean(-1), "weighted_power": weighted, "margin": margin}
 
@@ -219,6 +224,12 @@ def train_parity(
     last = network.weights()
     np.savez_compressed(folder / NEURONS, first_u=first.u, first_w=first.w, last_u=last.u, last_w=last.w)
     return [_against(row, parity_margin(k)) for row in rows]
+
+
+def _weighted(power: np.ndarray, squares: np.ndarray, order: int) -> np.ndarray:
+    """Return the means [R] of powers [R, m] of neurons with these squared norms, weighted by |omega|^order."""
+    size = squares ** (order / 2)
+    return np.asarray((power * size).sum(-1) / size.sum(-1))
 
 
 def _device(recipe: Recipe) -> str:

@@ -48,33 +48,37 @@ def _task(row: Any) -> str:
     """Return what was learned, of a row or of the settings of a run."""
     if row["part"] == "parity":
         n, k = row["bits"]
-        return f"parity, {k} of {n} bits"
+        return f"({n}, {k}) parity"
     return row["group"] + (", ReLU" if row["activation"] == "relu" else "")
 
 
 def table_of_trainings(rows: "pd.DataFrame") -> Table:
     """Return what every trained network came to."""
-    numbers = [Column("maximum margin", "number", 6), Column("margin", "number", 6), Column("share", "percent", 2),
-               Column("mean power", "number", 4), Column("least power", "number", 4)]  # fmt: skip
     settings = [Column("task"), Column("neurons", "number", 0), Column("steps", "number", 0), Column("penalty")]
-    columns = [*settings, *numbers, Column("parts used")]
+    of_power = ("weighted power", "mean power", "least power")
+    powers = [*(Column(title, "number", 4) for title in of_power), Column("parts used")]
+    columns = [*settings, Column("margin", "number", 6), Column("of the maximum", "percent", 4), *powers]
     cells = [
         [
-            _task(row), row["recipe.width"], row["recipe.steps"], f"{row.penalty_weight:g}", row.maximum,
-            row.get("margin"), row.get("ratio"), row.get("mean_power"), row.get("least_power"), _parts(row),
+            _task(row), row["recipe.width"], row["recipe.steps"], f"{row.penalty_weight:g}", row.get("margin"),
+            row.get("ratio"), row.get("weighted_power"), row.get("mean_power"), row.get("least_power"), _parts(row),
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
     note = (
         "Power is a neuron's share of its squared norm in its strongest frequency or irreducible representation, of u, "
-        "v or w, whichever is least; of a parity, u's share on its bits. No maximum is known for ReLU networks."
+        "v or w, whichever is least; of a parity, u's share on its bits. The weighted power counts neurons by their "
+        "part of the norm: those that have stayed small learn slowly. No maximum is known for ReLU networks."
     )
+    for _, row in rows[rows.exploded != ""].iterrows():
+        start = f"with first weights of standard deviation {row.first_scale:g} / √n"
+        note += f" Exploded: {_task(row)} {start}; {row.exploded}. It was stopped, and the network beside it went on."
     return Table("Trained networks, and how near the maximum margin they are", columns, cells, note=note)
 
 
 def _parts(row: Any) -> str:
     if row["exploded"]:
-        return f"stopped: {row['exploded']}"
+        return "exploded"
     return "" if row["part"] == "parity" else f"{row.parts_used:.0f} of {row.parts:.0f}"
 
 
@@ -87,7 +91,7 @@ def margins(rows: "pd.DataFrame") -> Figure:
         figure, grid = new_figure(len(kinds), 1, width=6.2, height=0.3 + 1.75 * len(kinds))
         for axes, (title, some) in zip(np.atleast_1d(grid), kinds, strict=True):
             for number, (_, row) in enumerate(some.iterrows()):
-                label = f"{_task(row).replace('parity, ', '')}, λ = {row.penalty_weight:g}"
+                label = f"{_task(row)}, λ = {row.penalty_weight:g}"
                 axes.plot(row.curve_steps, np.asarray(row.margin_curve, float) / row.maximum, marker="", label=label,
                           color=COLOURS[number % 7], ls=LINE_STYLES[number % 7])  # fmt: skip
             axes.axhline(1.0, color=INK, lw=1.0, ls="-")
@@ -114,6 +118,8 @@ def regularisations(rows: "pd.DataFrame") -> list[Figure]:
     several = rows.groupby("run").filter(lambda one: one.penalty_weight.nunique() > 1)
     if several.empty:
         return []
+    from matplotlib.ticker import LogLocator
+
     longest = several[several["recipe.steps"] == several["recipe.steps"].max()]
     name = longest.group.iloc[0]
     longest = longest[longest.group == name]
@@ -124,6 +130,9 @@ def regularisations(rows: "pd.DataFrame") -> list[Figure]:
             label = f"λ = {row.penalty_weight:g}, last {gap[-1]:.2%}"
             axes.plot(row.curve_steps, gap, marker="", color=COLOURS[number], ls=LINE_STYLES[number], label=label)
         axes.set(xlabel="steps", ylabel="1 − margin / maximum", yscale="log", xlim=(0, None))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:g} %")
+        axes.minorticks_off()
         axes.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
         axes.legend(loc="upper right")
     caption = (
