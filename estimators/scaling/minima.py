@@ -122,7 +122,11 @@ class Minima:
         return joined_interval(lines, method, self.level)
 
     def _interval_censored(self, runs: Runs, grid: np.ndarray) -> LawResult:
-        """Return the line by the likelihood of the cells of the grid."""
+        """Return the line by the likelihood of the cells of the grid.
+
+        Its intervals are Student's with the variance scaled by n / (n - 2): on a grid that is fine beside the scatter
+        they are those of least squares.
+        """
         parameters = runs.column("parameters")
         log_x = np.log(runs.column("flops"))
         centre = log_x.mean()
@@ -137,7 +141,8 @@ class Minima:
             options={"xatol": 1e-9, "fatol": 1e-10, "maxiter": 20_000},
         )
         hessian = _hessian(found.x, log_x - centre, low, high)
-        cov_centred = np.linalg.pinv(hessian)[:2, :2]
+        n = len(parameters)
+        cov_centred = np.linalg.pinv(hessian)[:2, :2] * n / (n - 2)
         exponent = float(found.x[1])
         coefficient = float(np.exp(found.x[0] - exponent * centre))
         k = self.flops_factor
@@ -160,7 +165,7 @@ class Minima:
             fitted=np.log(parameters) - residuals,
             residuals=residuals,
             rows=runs.rows,
-            interval=WaldInterval(params.to_numpy(), cov, np.inf, (False, True) * 2, "t", self.level),
+            interval=WaldInterval(params.to_numpy(), cov, n - 2, (False, True) * 2, "t", self.level),
             converged=bool(found.success),
             gradient_norm=float(np.linalg.norm(_gradient(found.x, log_x - centre, low, high))),
             rank=int(np.linalg.matrix_rank(hessian)),
@@ -254,6 +259,6 @@ def disagreement(result: LawResult, name: str = "N_exponent") -> str:
     outside = [words.get(key, key) for key, one in answers.items() if not low <= one.params[name] <= high]
     verdict = "every answer lies within the interval of least squares"
     if outside:
-        answers_lie = "answer lies" if len(outside) == 1 else "answers lie"
-        verdict = f"the {answers_lie} outside the interval of least squares {' and '.join(outside)}: do not rely on it"
+        answer, lie = ("answer", "lies") if len(outside) == 1 else ("answers", "lie")
+        verdict = f"the {answer} {' and '.join(outside)} {lie} outside the interval of least squares: do not rely on it"
     return f"{', '.join(parts)}; {verdict}."

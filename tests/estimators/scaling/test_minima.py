@@ -99,6 +99,37 @@ def test_an_argmin_on_a_grid_is_unbiased_by_its_cells_alone():
     assert high[-1] == np.inf
 
 
+def test_on_a_fine_grid_the_cells_tell_what_least_squares_does():
+    generator = np.random.default_rng(1)
+    flops, grid = np.geomspace(1e17, 1e21, 15), np.geomspace(1e5, 1e12, 4000)
+    optima = 0.3 * flops**0.5 * np.exp(generator.normal(0, 0.3, 15))
+    nearest = np.abs(np.log(optima)[:, None] - np.log(grid)).argmin(axis=1)
+    result = Minima().fit(Runs.of(flops=flops, parameters=grid[nearest]), grid)
+    censored = result.beside["interval_censored"]
+    for name in ("N_exponent", "N_coefficient"):
+        assert censored.params[name] == pytest.approx(result.params[name], rel=1e-3)
+        assert censored.conf_int().loc[name].tolist() == pytest.approx(result.conf_int().loc[name].tolist(), rel=1e-2)
+
+
+@pytest.mark.slow
+def test_an_edge_biases_least_squares_and_not_the_cells():
+    """Sizes that scatter about a slope of .6 as much as the published ones do, at their budgets and on their grid."""
+    flops, grid, generator = load_nethack_minima().flops, sizes(), np.random.default_rng(0)
+    middles = np.sqrt(grid[1:] * grid[:-1])
+    slopes, covered = [], 0
+    for _ in range(100):
+        optima = 5e6 * (flops / 1e17) ** 0.6 * np.exp(generator.normal(0, 0.33, len(flops)))
+        result = Minima().fit(Runs.of(flops=flops, parameters=grid[np.searchsorted(middles, optima)]), grid)
+        censored = result.beside["interval_censored"]
+        low, high = censored.conf_int().loc["N_exponent"]
+        covered += low <= 0.6 <= high
+        slopes.append((result.params["N_exponent"], censored.params["N_exponent"]))
+    least_squares, cells_ = np.mean(slopes, axis=0)
+    assert least_squares < 0.58
+    assert cells_ == pytest.approx(0.6, abs=0.01)
+    assert covered >= 89  # of 100 at a level of .95, less three of its standard errors
+
+
 def test_a_line_that_is_exact_is_found_exactly():
     flops = np.geomspace(1e17, 1e21, 6)
     result = Minima().fit(Runs.of(flops=flops, parameters=0.3 * flops**0.5, loss=9 * flops**-0.05))
