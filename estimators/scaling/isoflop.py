@@ -27,7 +27,6 @@ class Vertex(NamedTuple):
         parameters: N at the vertex; NaN where the parabola has no minimum.
         data: D at the vertex, by a parabola of ln D in ln N (a line where C = k N D counts the same N).
         loss: Of the parabola at the vertex.
-        returns: NaN: the parabola knows none.
         on_edge: Whether the vertex lies outside the sizes that were run.
         sizes: Distinct sizes.
         offset: Of the vertex from the middle of the sizes, in half-ranges of ln N.
@@ -38,7 +37,6 @@ class Vertex(NamedTuple):
     parameters: float
     data: float
     loss: float
-    returns: float
     on_edge: bool
     sizes: int
     offset: float
@@ -120,7 +118,7 @@ def _vertex(flops: np.ndarray, size: np.ndarray, data: np.ndarray, loss: np.ndar
     log_size, log_flops = np.log(size), float(np.log(flops).mean())
     low, high = log_size.min(), log_size.max()
     middle, half = (low + high) / 2, (high - low) / 2
-    unknown = Vertex(float(np.exp(log_flops)), np.nan, np.nan, np.nan, np.nan, False, _distinct(size), np.nan, rows)
+    unknown = Vertex(float(np.exp(log_flops)), np.nan, np.nan, np.nan, False, _distinct(size), np.nan, rows)
     if unknown.sizes < 3:
         return unknown
     place = (log_size - middle) / half
@@ -143,8 +141,9 @@ def _distinct(size: np.ndarray) -> int:
 
 
 def _table(vertices: list[Vertex]) -> pd.DataFrame:
-    table = pd.DataFrame([one[:6] for one in vertices], columns=list(Vertex._fields[:6]))
-    return table.rename(columns={"returns": "return"})
+    table = pd.DataFrame(vertices)[["flops", "parameters", "data", "loss", "on_edge"]]
+    table.insert(4, "return", np.nan)  # a parabola of losses tells none
+    return table
 
 
 def _findings(vertices: list[Vertex]) -> Iterable[Finding]:

@@ -118,8 +118,32 @@ def read_runs(
     if not (np.isfinite(flops_factor) and flops_factor > 0):
         raise InputError(f"the FLOPs factor must be a positive number, not {flops_factor}")
     rows = read_rows(path, units or {}, loss_unit)
-    count, given = len(rows.table), tuple(rows.table.columns)
-    sieve = _Sieve(rows)
+    count, given, sieve = len(rows.table), tuple(rows.table.columns), _Sieve(rows)
+    curves = _clean(rows, sieve, flops_factor)
+    own_budgets = curves and "budget" not in given  # points of a curve have none: their last rows are split later
+    if "flops" in rows.table and not own_budgets:
+        _number_budgets(rows.table)
+    every = _runs_of(rows.table, given)
+    finished = _finished(rows, sieve, every, curves)
+    runs = _with_budgets(finished, own_budgets)
+    return RunsFile(
+        runs=runs,
+        curves=every if curves else None,
+        dropped=tuple(sorted(sieve.dropped)),
+        warnings=(*sieve.findings, *found_in(runs if len(runs) else every, flops_factor, given)),
+        columns=rows.columns,
+        ratio=_ratio(every, flops_factor) if set(TRIPLE) <= set(given) else None,
+        rows=count,
+        others=rows.others,
+    )
+
+
+def _clean(rows: RunRows, sieve: "_Sieve", flops_factor: float) -> bool:
+    """Order the rows, take out what cannot be used and compute the missing third, in place; return if there are curves.
+
+    Raises:
+        InputError: Something is wrong that only the user can put right, or no row is left.
+    """
     _check_status(rows)
     sieve.drop(rows.table.join(rows.others).duplicated().to_numpy(), _repeats(rows), "duplicate_rows")
     curves = "run" in rows.table and has_curves(rows.table)
@@ -137,29 +161,23 @@ def read_runs(
             sieve.drop(rows.table[column].isna().to_numpy(), f"{column} is not known")
     if rows.table.empty:
         reasons = "; ".join(f"row {one.row}: {one.reason}" for one in sieve.dropped[:4])
-        raise InputError(f"{path}: no row can be used ({reasons})")
-    if "flops" in rows.table and not ("budget" not in given and curves):
-        _number_budgets(rows.table)
-    every = _runs_of(rows.table, given)
+        raise InputError(f"{rows.path}: no row can be used ({reasons})")
+    return curves
+
+
+def _finished(rows: RunRows, sieve: "_Sieve", every: Runs, curves: bool) -> Runs:
+    """Return one row a run, the last; those of stopped runs are taken out, with the reason in the sieve.
+
+    Raises:
+        InputError: Every run was stopped, and none has a curve.
+    """
     stopped = (rows.table["status"] == "stopped").to_numpy()
     last = last_rows(rows.table) if curves else np.ones(len(rows.table), bool)
-    for row in every.rows[stopped & last]:
-        kept = "its curve serves approach1 alone" if curves else "approach1, which it could serve, needs run and step"
-        sieve.dropped.append(Dropped(int(row), f"the run was stopped early; {kept}"))
-    runs = _with_budgets(every.select(last & ~stopped), curves and "budget" not in given)
-    if not len(runs) and not curves:
-        raise InputError(f"{path}: every run was stopped early, and none has a curve")
-    ratio = _ratio(every, flops_factor) if set(TRIPLE) <= set(given) else None
-    return RunsFile(
-        runs=runs,
-        curves=every if curves else None,
-        dropped=tuple(sorted(sieve.dropped)),
-        warnings=(*sieve.findings, *found_in(runs if len(runs) else every, flops_factor, given)),
-        columns=rows.columns,
-        ratio=ratio,
-        rows=count,
-        others=rows.others,
-    )
+    kept = "its curve serves approach1 alone" if curves else "approach1, which it could serve, needs run and step"
+    sieve.dropped += [Dropped(int(row), f"the run was stopped early; {kept}") for row in every.rows[stopped & last]]
+    if stopped.all() and not curves:
+        raise InputError(f"{rows.path}: every run was stopped early, and none has a curve")
+    return every.select(last & ~stopped)
 
 
 class _Sieve:
