@@ -89,8 +89,8 @@ def canonical_json(value: Any) -> str:
     return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` in UTF-8 such that every reader sees the old file or the whole new one.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write text (in UTF-8) or bytes to ``path`` such that every reader sees the old file or the whole new one.
 
     Raises:
         OSError: The file could not be written; the old one, if any, is untouched and nothing half-written is left.
@@ -98,8 +98,8 @@ def write_atomically(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with unfinished.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -196,6 +196,10 @@ class Run:
             return None
 
     def write_text(self, name: str, text: str) -> Path:
+        """Write an artefact in UTF-8, as ``write_bytes`` does."""
+        return self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
         """Write an artefact beside the result, atomically, and return its path.
 
         Raises:
@@ -203,7 +207,7 @@ class Run:
         """
         if Path(name).name != name or not name.strip(".") or name in _OWN:
             raise ValueError(f"name must be a plain file name that the store does not use itself, not {name!r}")
-        write_atomically(self.folder / name, text)
+        write_atomically(self.folder / name, content)
         return self.folder / name
 
     def write_json(self, name: str, value: Any) -> Path:

@@ -67,14 +67,13 @@ def windows(runs: Runs) -> Iterator[tuple[str, np.ndarray]]:
     if runs.parameters is not None:
         kept = inner_sizes(runs.parameters, budgets)
         if not kept.all():
-            yield "the outer sizes of every budget (a half of the range of ln N stays)", kept
+            yield "the outer sizes of every budget", kept
 
 
 def _words(which: str, count: int, flops: np.ndarray) -> str:
     budgets = "budget" if count == 1 else f"{count} budgets"
-    end = f"{flops.max():.3g}" if which == "smallest" else f"{flops.min():.3g}"
-    reach = f"{end} FLOP" if count == 1 else f"up to {end} FLOP"
-    return f"the {which} {budgets} ({reach})"
+    end = f"{flops.max() if which == 'smallest' else flops.min():.3g}".replace("e+", "e")
+    return f"the {which} {budgets} ({'up to ' if count > 1 else ''}{end} FLOP)"
 
 
 def inner_sizes(parameters: np.ndarray, budgets: np.ndarray) -> np.ndarray:

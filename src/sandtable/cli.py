@@ -20,6 +20,7 @@ import tyro
 from sandtable import ENVIRONMENTS
 from sandtable.analysis.inventory.settings import BacktestSettings
 from sandtable.analysis.ope.settings import EvaluateSettings
+from sandtable.analysis.scaling.settings import ScalingLawSettings
 
 if TYPE_CHECKING:
     from sandtable.analysis.store import RunStore
@@ -41,6 +42,7 @@ class Output:
 
 
 DEFAULTS, DEFAULT_OUTPUT = BacktestSettings(), Output()
+LAW_DEFAULTS = ScalingLawSettings()
 SALES = tyro.conf.Positional[Path | None]
 Name = tyro.conf.Positional[str]
 Budget = Literal["smoke", "cpu", "gpu"]
@@ -152,6 +154,66 @@ def of_estimate(row: dict[str, Any]) -> dict[str, Any]:
         "from": row["interval"],
         "status": row["status"],
     }
+
+
+def scaling_law(
+    runs_file: Name, settings: ScalingLawSettings = LAW_DEFAULTS, output: Output = DEFAULT_OUTPUT
+) -> int:  # fmt: skip
+    """Fit scaling laws to a table of training runs: optimal sizes and losses for a budget, how sure, what to run next.
+
+    Args:
+        runs_file: CSV with a row a run: parameters (N), data (D, tokens), flops (C), loss, and if known return,
+            loss_se, return_se, seed, group, budget, status, data_planned, data_unique, parameters_non_embedding; for
+            curves, run and step.
+        settings: Which laws, and how they are fitted and doubted.
+        output: Where results go.
+    """
+    from sandtable.analysis.provenance import Recorder
+    from sandtable.analysis.scaling.run_scaling_law import identity, load_runs, run_scaling_law
+
+    recorder, store = Recorder(), run_store(output)
+    run = store.run("scaling-law", identity(runs_file, settings))
+    done = run.finished
+    if done:
+        summary = run.result()
+    else:
+        stage = tell_stage if sys.stderr.isatty() else tell_nobody
+        file, name = load_runs(runs_file, settings), Path(runs_file).name
+        summary = run_scaling_law(run, file, name, settings, stage, lambda: run.open(recorder.started))
+        run.finish(summary, recorder.finished())
+    document = summary["document"] | {"report": str(run.folder / summary["document"]["report"])}
+    if output.json:
+        print_json(document)
+        return 0
+    if done:
+        print(f"these laws were fitted before: {run.folder}")
+    print_table([row for fit in document["fits"] for row in of_law(fit)])
+    for one in document["skipped"]:
+        print(f"not fitted: {one['law']}: {one['reason']}")
+    for one in document["warnings"]:
+        print(f"warning: {one['code']}: {one['message']}")
+    print(f"\n{summary['answer']}\n\nreport: {document['report']}")
+    return 0
+
+
+def of_law(fit: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the table of ``scaling-law`` shows of a fit: a row a parameter."""
+    rows = []
+    for name, value in fit["params"].items():
+        low, high = (math.nan if end is None else end for end in fit["conf_int"][name])
+        rows.append(
+            {
+                "law": " ".join(filter(None, [fit["law"], fit["group"]])),
+                "size": {"parameters": "total"}.get(fit["size"], "non-embedding"),
+                "parameter": name,
+                "estimate": f"{value:.5g}",
+                f"{fit['interval']['level'] or 0.95:.0%} interval": (
+                    f"[{low:.5g}, {high:.5g}]" if math.isfinite(low) and math.isfinite(high) else None
+                ),
+                "from": fit["interval"]["method"],
+            }
+        )
+    return rows
 
 
 def list_studies(output: Output = DEFAULT_OUTPUT) -> int:
@@ -441,6 +503,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 COMMANDS: dict[str, Callable[..., int]] = {
     "backtest": backtest,
     "evaluate": evaluate,
+    "scaling-law": scaling_law,
     "list": list_studies,
     "describe": describe,
     "run": run,
