@@ -300,8 +300,9 @@ def _explosion(training: Training, replica: int) -> str:
     """Return why a network was stopped; empty if it was not."""
     if not training.diverged[replica]:
         return ""
-    row = next(row for row in training.history if not np.isfinite(row["loss"][replica]))
-    return f"loss or weights were no longer finite by step {row['step']}: rate or first weights are too large"
+    steps = [row["step"] for row in training.history if not np.isfinite(row["loss"][replica])]
+    step = min(steps, default=training.steps)  # weights may overflow in the last step before a finite loss
+    return f"loss or weights were no longer finite by step {step}: rate or first weights are too large"
 
 
 def _against(row: dict[str, Any], maximum: float | None) -> dict[str, Any]:
