@@ -10,6 +10,7 @@ from sandtable.training.objectives.experience import Log, Logged, Rollouts
 from sandtable.training.objectives.full_batch import FullBatch
 from sandtable.training.objectives.importance_weighted import ImportanceWeighted
 from sandtable.training.objectives.objective import Carry, Metrics, Objective, row_keys
+from sandtable.training.objectives.own_examples import OwnExamples
 from sandtable.training.objectives.pathwise import Pathwise
 from sandtable.training.objectives.penalised import NeuronNorm, Penalised
 from sandtable.training.objectives.supervised import Supervised
@@ -26,6 +27,7 @@ __all__ = [
     "Metrics",
     "NeuronNorm",
     "Objective",
+    "OwnExamples",
     "Pathwise",
     "Penalised",
     "Rollouts",
