@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandtable.analysis.study import Budget, Claim, Study
 from sandtable.analysis.tasks import parity_experiments
-from sandtable.analysis.tasks.parity_experiments import ARCHITECTURE_NAMES, HORIZON, ParityExperiment
+from sandtable.analysis.tasks.parity_experiments import ARCHITECTURE_NAMES, ENOUGH, HORIZON, ParityExperiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PAPER = "arXiv 2207.08799"
 OURS = "threshold of this project with slack, from its prototypes"
-ENOUGH = 0.2  # of the seeds
 
 
 def grid(budget: Budget) -> Sequence[ParityExperiment]:

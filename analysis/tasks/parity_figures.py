@@ -40,6 +40,8 @@ def blocks(table: "pd.DataFrame", runs: "Sequence[Run]") -> list[Block]:
         shown += [width_figure(parts["width"]), survival_figure(parts["width"])]
     if "batch" in parts:
         shown.append(batch_figure(parts["batch"]))
+    if "histogram" in parts:
+        shown.append(histogram_figure(parts["histogram"]))
     if "noise" in parts:
         shown.append(times_table(parts["noise"], "noise", "Labels flipped in the training, looked at on clean ones"))
     if "architecture" in parts:
@@ -66,9 +68,9 @@ def phase_figure(row: Any, looks: Sequence[dict[str, Any]]) -> Figure:
         right.set(xlabel="steps", ylabel="seeds that have not converged", title="Survival", ylim=(-0.03, 1.03))
         right.set_xlim(left.get_xlim())
     return Figure(
-        f"A parity is learned at once or not at all: accuracies of {min(TRACES, accuracies.shape[1])} seeds stay at "
-        "one half, then jump to 1 (dots: converged). Right: the share of all seeds that have not converged "
-        "(Kaplan-Meier).",
+        f"A parity is learned late and suddenly: accuracies of {min(TRACES, accuracies.shape[1])} seeds stay at one "
+        "half for most of the time, then climb to 1 (dots: converged). Right: the share of all seeds that have not "
+        "converged (Kaplan-Meier).",
         to_svg(figure, "Accuracy against steps", "Accuracies stay at one half for long, then rise to one."),
     )
 
@@ -184,6 +186,22 @@ def batch_figure(rows: "pd.DataFrame") -> Figure:
         "Batch size: larger batches need fewer steps, up to a point, and more examples. Medians with intervals of "
         "95 %; PolyNet learns at rates 0.005 (batch 1), 0.01 (4) and 0.1, the ReLU perceptron at 0.1.",
         to_svg(figure, "Convergence times against batch size", "Steps fall and examples rise with the batch size."),
+    )
+
+
+def histogram_figure(rows: "pd.DataFrame") -> Figure:
+    """Return how many trainings of all runs converged when."""
+    times = [t for _, row in rows.iterrows() for t, done in zip(row.times, row.converged, strict=True) if done]
+    trainings = sum(map(len, rows.times))
+    first = rows.iloc[0]
+    figure, axes = new_figure(width=5.6, height=3.0)
+    with house_style():
+        axes.hist(times, bins=np.arange(0, first.steps + first.every, first.every), color=COLOURS[0])
+        axes.set(yscale="log", xlabel="t_c, steps", ylabel="trainings", xlim=(0, None))
+    return Figure(
+        f"When trainings of the ({first.n}, {first.k})-parity converged. {trainings - len(times):,} of {trainings:,} "
+        f"trainings had not by step {first.steps:,}; the earliest did at {min(times, default=0):,}.",
+        to_svg(figure, "Histogram of convergence times", "No training converges in the first steps."),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from sandtable.agents.tasks.parity_networks import ARCHITECTURES
 from sandtable.analysis.report import Column, Interval, Table
 from sandtable.analysis.tasks.convergence_times import ConvergenceTimes, Law, fit_law
+from sandtable.analysis.tasks.parity_experiments import ENOUGH
 from sandtable.simulators.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,37 +99,31 @@ def times_table(rows: "pd.DataFrame", setting: str, caption: str) -> Table:
 
 
 def architecture_table(rows: "pd.DataFrame") -> Table:
-    """Return, for each architecture, loss and initialisation, what the best learning rate reached."""
-    columns = [
-        Column("architecture"),
-        Column("what it is"),
-        Column("loss"),
-        Column("initialisation"),
-        Column("share that converged", "percent", 0),
-        Column("at rate", "number", 3),
-        Column("median t_c", "number", 0),
-        Column("rates that fail"),
-        Column("diverged", "number", 0),
-        Column("horizon", "number", 0),
-    ]
+    """Return, for each architecture, what its best learning rate reached with each loss and initialisation."""
+    kinds = list(dict.fromkeys(zip(rows.loss, rows.initialisation, strict=True)))
+    columns = [Column("architecture"), *(Column(f"{loss}, {initial}") for loss, initial in kinds)]
+    columns.append(Column("diverged", "number", 0))
     cells = []
-    for (name, loss, kind), own in rows.groupby(["architecture", "loss", "initialisation"], sort=False):
-        order = own.assign(late=[times_of(row).median.value for _, row in own.iterrows()])
-        best = order.sort_values(["share", "late"], ascending=[False, True]).iloc[0]
-        failing = ", ".join(f"{rate:g}" for rate in sorted(set(own.rate[own.share < 0.2])))
-        times = times_of(best)
-        cells.append((
-            name, ARCHITECTURES[str(name)].title, loss, kind, Interval(*times.success_rate), best.rate, best.late,
-            failing or "none", int(own.diverged.sum()), int(best.steps),
-        ))  # fmt: skip
+    for name, own in rows.groupby("architecture", sort=False):
+        of_kinds = [own[(own.loss == loss) & (own.initialisation == initial)] for loss, initial in kinds]
+        told = [None if part.empty else _best_rate(part) for part in of_kinds]
+        cells.append((f"{name}: {ARCHITECTURES[str(name)].title}", *told, int(own.diverged.sum())))
     first = rows.iloc[0]
     return Table(
-        f"Architectures at ({first.n}, {first.k}), the best learning rate of each",
+        f"Architectures at ({first.n}, {first.k}): the best learning rate by loss and initialisation",
         columns,
         cells,
-        note="A rate fails where less than 20 % of the seeds converge within the horizon; diverged: seeds of all rates "
-        "whose loss or weights were not finite.",
+        note="Share of the seeds that converged, at which rate, in how many steps (median), and at how many of the "
+        "rates 20 % of the seeds or more converged. Diverged: seeds of all rates whose loss or weights were not finite.",
     )
+
+
+def _best_rate(rows: "pd.DataFrame") -> str:
+    order = rows.assign(late=[times_of(row).median.value for _, row in rows.iterrows()])
+    best = order.sort_values(["share", "late"], ascending=[False, True]).iloc[0]
+    by_rate = rows.groupby("rate").share.max()
+    median = f"{best.late:,.0f} steps" if math.isfinite(best.late) else f"not half by {best.steps:,}"
+    return f"{best.share:.0%} at {best.rate:g}, {median}; {int((by_rate >= ENOUGH).sum())} of {len(by_rate)}"
 
 
 def gap_table(rows: "pd.DataFrame") -> Table:

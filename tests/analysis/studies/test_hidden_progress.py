@@ -1,17 +1,20 @@
 """The study of sparse parities: what its claims compute, its grids, and a run of seconds."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
 from sandtable.analysis.executor import InProcess
 from sandtable.analysis.report import render
 from sandtable.analysis.store import RunStore
 from sandtable.analysis.studies.hidden_progress import CLAIMS, STUDY, progress_ratio, worst_share
-from sandtable.analysis.study import find_studies, judge, run_study, tabulate
+from sandtable.analysis.study import UnavailableError, find_studies, judge, run_study, tabulate
 from sandtable.analysis.study_report import study_report
 from sandtable.analysis.tasks.parity_experiments import ARCHITECTURE_NAMES, HORIZON, RATES, ParityExperiment
+from sandtable.analysis.tasks.parity_figures import histogram_figure
 from sandtable.analysis.tasks.parity_tables import architecture_table, law_of_k, size_laws
 from sandtable.analysis.tasks.parity_training import measure_gap, train
 from sandtable.simulators.tasks.boolean_fourier import majority_gap
@@ -69,10 +72,16 @@ def test_laws_are_fitted_for_each_k_and_at_one_n_over_k():
     assert law.slope.value == pytest.approx(math.log(n))
 
 
+def test_a_histogram_is_of_the_seeds_of_all_its_runs():
+    table = pd.DataFrame([row([100, 200, 900], [True, True, False], steps=900, n=20, seed=seed) for seed in (0, 1)])
+    assert "2 of 6 trainings" in histogram_figure(table).caption
+
+
 def test_the_table_of_architectures_shows_the_best_rate_and_those_that_fail():
     table = pd.DataFrame([row([9] * 4, [False] * 4, rate=0.01), row([5, 5, 9, 9], [True, True, False, False])])
-    (cells,) = architecture_table(table).rows
-    assert (cells[4].value, cells[5], cells[6], cells[7]) == (0.5, 0.1, 5, "0.01")
+    late = row([9] * 4, [False] * 4, loss="square")
+    (cells,) = architecture_table(pd.DataFrame([*table.to_dict("records"), late])).rows
+    assert cells[1:] == ("50% at 0.1, 5 steps; 1 of 2", "0% at 0.1, not half by 9; 0 of 1", 0)
 
 
 def test_gaps_that_cannot_be_enumerated_are_told_in_closed_form():
@@ -90,6 +99,25 @@ def test_the_budgets_have_their_runs():
     assert {(one.n, one.k, one.batch) for one in full} >= {(10, 2, 1), (30, 4, 1024)}
     assert all(one.steps == HORIZON and one.rates == RATES and len(one.initialisations) == 3 for one in full)
     assert max(one.noise for one in gpu if one.part == "noise") == 0.49
+
+
+@pytest.mark.slow
+def test_the_largest_budget_runs_at_a_small_size(tmp_path):
+    """One run of each part and architecture, cut down to a few seeds and steps."""
+    kinds = {(one.part, one.architecture): one for one in STUDY.grid("gpu") if one.part != "gap"}
+    assert len(kinds) == len(ARCHITECTURE_NAMES) + 8
+    for one in kinds.values():
+        cut = {"device": "cpu", "seeds": 1, "steps": 4, "every": 2, "batch": 4, "width": min(one.width, 10)}
+        small = replace(one, **cut)
+        rows = STUDY.run(small, RunStore(tmp_path).run("study", small))
+        assert len(rows) == len(one.rates) * len(one.initialisations)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_run_for_a_gpu_is_left_out_where_there_is_none(tmp_path):
+    experiment = ParityExperiment("try", device="cuda")
+    with pytest.raises(UnavailableError, match="CUDA"):
+        train(experiment, RunStore(tmp_path).run("study", experiment))
 
 
 def test_a_training_is_told_seed_by_seed(tmp_path):
