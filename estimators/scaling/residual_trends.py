@@ -1,8 +1,8 @@
 """Trends of a law's residuals against size, data and compute: what the law leaves that its inputs could tell.
 
 A law that fits leaves residuals in which nothing can be seen. Their slope and bend against ln N, ln D and ln C are
-tested together (2 degrees of freedom), beside the directions in which the law itself can move: a trend that the fit has
-taken up already counts for nothing, so the test keeps its size.
+tested together, beside the directions in which the law itself can move: a trend that the fit has taken up already counts
+for nothing, so the test keeps its size.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Trend(NamedTuple):
 
     Attributes:
         variable: ``"parameters"``, ``"data"`` or ``"flops"``.
-        slope: Of the residuals over a factor e of the variable.
+        slope: Of the residuals over a factor e of the variable; 0 where the law takes up every slope.
         bend: Of the residuals over the square of its centred logarithm.
         p_value: Of the F test that both are 0; NaN where too few runs are left, or the variable does not vary.
     """
@@ -73,14 +73,17 @@ def _trend(name: str, logs: np.ndarray, residuals: np.ndarray, moves: np.ndarray
     design = np.column_stack([centred, centred**2])
     rest = residuals - moves @ (moves.T @ residuals)
     free = design - moves @ (moves.T @ design)
-    df = len(residuals) - moves.shape[1] - 2
-    solution, _, rank, _ = np.linalg.lstsq(free, rest, rcond=1e-9)
-    if df < 1 or rank < 2:
+    free[:, np.linalg.norm(free, axis=0) < 1e-6 * np.linalg.norm(design, axis=0)] = 0  # the law's own directions
+    lengths = np.maximum(np.linalg.norm(free, axis=0), 1e-300)
+    scaled, _, rank, _ = np.linalg.lstsq(free / lengths, rest, rcond=1e-6)
+    solution = scaled / lengths
+    df = len(residuals) - moves.shape[1] - int(rank)
+    if df < 1 or rank == 0:
         return Trend(name, float("nan"), float("nan"), float("nan"))
     before = float(rest @ rest)
     after = float(np.sum((rest - free @ solution) ** 2))
     if before <= 1e-24 * len(residuals):  # residuals are the rounding of the losses, and nothing else
         return Trend(name, float(solution[0]), float(solution[1]), float("nan"))
-    statistic = (before - after) / 2 / (after / df)
-    return Trend(name, float(solution[0]), float(solution[1]), float(stats.f.sf(statistic, 2, df)))
+    statistic = (before - after) / rank / (after / df)
+    return Trend(name, float(solution[0]), float(solution[1]), float(stats.f.sf(statistic, rank, df)))
 
