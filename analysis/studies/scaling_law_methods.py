@@ -124,10 +124,10 @@ def _worst_coverage(objective: str, size: int, target: float) -> Callable[["pd.D
     def compute(table: "pd.DataFrame") -> float | None:
         names = [name for name in table if str(name).startswith(f"coverage.{CHOSEN[objective]}.")]
         possible = []
-        for row in table.itertuples(index=False):
+        for _, row in table.iterrows():
             if _is(row, "coverage", objective, size):
-                values = table.loc[table.run == row.run, names].iloc[0]
-                possible += [nearest(monte_carlo_interval(one, row.simulations), target) for one in values]
+                intervals = [monte_carlo_interval(float(row[name]), float(row["simulations"])) for name in names]
+                possible += [nearest(interval, target) for interval in intervals]
         return max(possible, key=lambda value: abs(value - target), default=None)
 
     return compute
