@@ -1,8 +1,8 @@
 """Trends of a law's residuals against size, data and compute: what the law leaves that its inputs could tell.
 
 A law that fits leaves residuals in which nothing can be seen. Their slope and bend against ln N, ln D and ln C are
-tested together, beside the directions in which the law itself can move: a trend that the fit has taken up already counts
-for nothing, so the test keeps its size.
+tested together, beside the directions in which the law itself can move: a trend that the fit has taken up already
+counts for nothing, so the test keeps its size.
 """
 
 from collections.abc import Mapping

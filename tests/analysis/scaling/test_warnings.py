@@ -20,9 +20,8 @@ def table(budgets: int = 6, points: int = 9, off_centre: float = 1.0, surface: S
     """Return runs at budgets of ten times each other, their sizes within a factor 8 of the optimum."""
     grid = isoflop_grid(surface, 1e17 * 10.0 ** np.arange(budgets), points, 8.0, off_centre)
     runs = with_noise(grid, 0.001, seed=5)
-    return pd.DataFrame(
-        {"parameters": runs.parameters, "data": runs.data, "flops": runs.flops, "loss": runs.loss, "budget": runs.budget}
-    )
+    names = ("parameters", "data", "flops", "loss", "budget")
+    return pd.DataFrame({name: runs.column(name) for name in names})
 
 
 def without(runs: pd.DataFrame, budget: int, kept: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:

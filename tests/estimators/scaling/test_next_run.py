@@ -64,7 +64,8 @@ def test_a_run_of_ten_times_the_budget_shrinks_the_exponent_s_interval_as_said()
     more = float(result.predict(row["parameters"], row["data"]))
     columns = zip((runs.parameters, runs.data, runs.loss), (row["parameters"], row["data"], more), strict=True)
     inflated = np.sqrt((len(runs) + 1 - FITTED) / (len(runs) - FITTED))  # a run without noise lowers the scatter
-    assert width(*(np.append(old, new) for old, new in columns)) * inflated == pytest.approx(row["width_after"], rel=0.1)
+    refitted = width(*(np.append(old, new) for old, new in columns)) * inflated
+    assert refitted == pytest.approx(row["width_after"], rel=0.1)
 
 
 def test_the_first_order_width_of_a_line_is_that_of_a_refit():
