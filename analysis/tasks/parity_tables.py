@@ -113,8 +113,8 @@ def architecture_table(rows: "pd.DataFrame") -> Table:
         f"Architectures at ({first.n}, {first.k}): the best learning rate by loss and initialisation",
         columns,
         cells,
-        note="Share of the seeds that converged, at which rate, in how many steps (median), and at how many of the "
-        "rates 20 % of the seeds or more converged. Diverged: seeds of all rates whose loss or weights were not finite.",
+        note="Share of the seeds that converged, at which rate, in how many steps (median), and in brackets at how "
+        "many of the rates at least 20 % of them did. Diverged: seeds of all rates, with infinite loss or weights.",
     )
 
 
@@ -122,8 +122,8 @@ def _best_rate(rows: "pd.DataFrame") -> str:
     order = rows.assign(late=[times_of(row).median.value for _, row in rows.iterrows()])
     best = order.sort_values(["share", "late"], ascending=[False, True]).iloc[0]
     by_rate = rows.groupby("rate").share.max()
-    median = f"{best.late:,.0f} steps" if math.isfinite(best.late) else f"not half by {best.steps:,}"
-    return f"{best.share:.0%} at {best.rate:g}, {median}; {int((by_rate >= ENOUGH).sum())} of {len(by_rate)}"
+    median = f"{best.late:,.0f}" if math.isfinite(best.late) else f"> {best.steps:,}"
+    return f"{best.share:.0%} at {best.rate:g} in {median} ({int((by_rate >= ENOUGH).sum())}/{len(by_rate)})"
 
 
 def gap_table(rows: "pd.DataFrame") -> Table:

@@ -81,7 +81,7 @@ def test_the_table_of_architectures_shows_the_best_rate_and_those_that_fail():
     table = pd.DataFrame([row([9] * 4, [False] * 4, rate=0.01), row([5, 5, 9, 9], [True, True, False, False])])
     late = row([9] * 4, [False] * 4, loss="square")
     (cells,) = architecture_table(pd.DataFrame([*table.to_dict("records"), late])).rows
-    assert cells[1:] == ("50% at 0.1, 5 steps; 1 of 2", "0% at 0.1, not half by 9; 0 of 1", 0)
+    assert cells[1:] == ("50% at 0.1 in 5 (1/2)", "0% at 0.1 in > 9 (0/1)", 0)
 
 
 def test_gaps_that_cannot_be_enumerated_are_told_in_closed_form():
