@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sandtable.benchmarks.timing import rates_in_turns, timing
+from sandtable.benchmarks.timing import matrix_product_rate, rates_in_turns, timing
 from sandtable.estimators.ope.linear.fqi import FQI
 from sandtable.estimators.ope.linear.intervals import hc0
 from sandtable.estimators.ope.linear.lstd import LSTD
@@ -35,7 +35,7 @@ CHUNK = 8_192
 def benchmark(quick: bool = False) -> list[dict[str, Any]]:
     """Return the rows of the evaluation of a file, its first pass alone, and the counting of a table."""
     rows = 20_000 if quick else ROWS
-    limit = matrix_product_rate(quick) / (3 * FEATURES**2)
+    limit = matrix_product_rate("float64", quick) / (3 * FEATURES**2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.npz"
         write_log(path, rows, FEATURES)
@@ -89,14 +89,6 @@ def table_row(quick: bool = False) -> dict[str, Any]:
     )
     case = f"moments of a table; {rows:,} rows, {PAIRS} pairs"
     return timing("ope", case, "transitions/s", rates, "pandas group-by", 5.0)
-
-
-def matrix_product_rate(quick: bool = False) -> float:
-    """Return operations a second of a float64 product of large matrices."""
-    size = 512 if quick else 2_048
-    matrix = np.random.default_rng(0).normal(size=(size, size))
-    rate, _ = rates_in_turns(lambda: matrix @ matrix, None, (2.0 * size**3, 0.0), quick)
-    return rate
 
 
 def write_log(path: Path, rows: int, features: int) -> None:

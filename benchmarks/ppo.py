@@ -1,6 +1,5 @@
 """Training with PPO on the lost-sales problem: ours beside Stable-Baselines3's, at the same hyperparameters."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -10,7 +9,7 @@ import numpy as np
 
 from sandtable.agents.ppo import PPO
 from sandtable.benchmarks.plain_lost_sales import PlainLostSales
-from sandtable.benchmarks.timing import rates_in_turns, timing
+from sandtable.benchmarks.timing import matrix_product_rate, rates_in_turns, timing
 from sandtable.envs.adapter import ProcessVectorEnv
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.training.keys import replica_keys
@@ -37,7 +36,7 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
     """
     rows = []
     world = LostSales(LEAD_TIME, horizon=HORIZON)
-    limit = matrix_product_rate(quick)
+    limit = matrix_product_rate(quick=quick)
     for settings in CASES:
         collection = settings.environments * settings.periods
         case = f"{settings.environments} environments, batch {settings.batch:,}"
@@ -165,13 +164,3 @@ def flops_per_step(settings: PPO, inputs: int) -> float:
     hidden = sum(2 * before * after for before, after in pairwise(widths))
     both = 2 * (hidden + 2 * widths[-1])  # actor and critic, with an output of one each
     return float(both * (1 + 3 * settings.epochs))
-
-
-def matrix_product_rate(quick: bool = False) -> float:
-    """Return the floating-point operations a CPU-second of a large product of float32 matrices, measured."""
-    import torch
-
-    size = 256 if quick else 1024
-    a, b = torch.rand(size, size), torch.rand(size, size)
-    rate, _ = rates_in_turns(lambda: torch.mm(a, b), None, (2.0 * math.prod((size,) * 3), 0.0), quick)
-    return rate

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "ope-peers": "sandtable.benchmarks.ope_peers",
     "ppo": "sandtable.benchmarks.ppo",
     "regimes": "sandtable.benchmarks.regimes",
+    "replicas": "sandtable.benchmarks.replicas",
     "scaling-law": "sandtable.benchmarks.scaling_law",
     "tabular": "sandtable.benchmarks.tabular",
     "tasks": "sandtable.benchmarks.tasks",
@@ -137,4 +138,16 @@ def memory_bandwidth(quick: bool = False) -> float:
     source = np.ones((2 if quick else 32) * 2**20, np.float32)
     target = np.empty_like(source)
     rate, _ = rates_in_turns(lambda: np.copyto(target, source), None, (2.0 * source.nbytes, 0.0), quick)
+    return rate
+
+
+def matrix_product_rate(dtype: str = "float32", quick: bool = False) -> float:
+    """Return operations a CPU-second of a product of large matrices: torch's in float32, numpy's in float64."""
+    import torch
+
+    size = 512 if quick else 2048
+    matrix = np.random.default_rng(0).normal(size=(size, size)).astype(dtype)
+    tensor = torch.from_numpy(matrix)
+    product = {"float32": lambda: tensor @ tensor, "float64": lambda: matrix @ matrix}[dtype]
+    rate, _ = rates_in_turns(product, None, (2.0 * size**3, 0.0), quick)
     return rate
