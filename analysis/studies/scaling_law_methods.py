@@ -122,7 +122,7 @@ def _worst_coverage(objective: str, size: int, target: float) -> Callable[["pd.D
     """Return a claim's number: of the six quantities' coverage, up to Monte-Carlo error, the one farthest off."""
 
     def compute(table: "pd.DataFrame") -> float | None:
-        names = [name for name in table if str(name).startswith(f"coverage.{CHOSEN[objective]}.")]
+        names = [str(name) for name in table.columns if str(name).startswith(f"coverage.{CHOSEN[objective]}.")]
         possible = []
         for _, row in table.iterrows():
             if _is(row, "coverage", objective, size):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from sandtable.analysis.scaling.method_experiments import random_truth
 from sandtable.benchmarks.scaling_law import best_of_starts, lbfgs_starts
 from sandtable.estimators.scaling.variable_projection import Sample, distinct, fit, grid_starts, polish, project, refit
+from sandtable.simulators import random
 from sandtable.simulators.inventory.kernels import compilation
 from sandtable.simulators.scaling.synthetic_runs import Surface, isoflop_grid, with_noise
 
@@ -25,21 +27,11 @@ def resampled(count, rows, seed=0):
     return np.stack([np.bincount(one, minlength=rows) for one in drawn]).astype(float)
 
 
-def random_truth(generator):
-    """A surface with exponents in .1 .. 1 and a floor of .05 to .9 of a loss of 3, and a grid of five budgets."""
-    alpha, beta = np.exp(generator.uniform(np.log(0.1), 0.0, 2))
-    floor, share = 3 * generator.uniform(0.05, 0.9), generator.uniform(0.2, 0.8)
-    size, data = 5e8, 1e19 / 6 / 5e8
-    surface = Surface(floor, share * (3 - floor) * size**alpha, (1 - share) * (3 - floor) * data**beta, alpha, beta)
-    half_width = np.exp(generator.uniform(np.log(2), np.log(64)))
-    off_centre = np.exp(generator.uniform(-np.log(30), np.log(30)))
-    return surface, isoflop_grid(surface, np.geomspace(1e17, 1e21, 5), 15, half_width, off_centre)
-
-
 def worst_error(truths, seed, **settings):
-    generator, worst = np.random.default_rng(seed), 0.0
-    for _ in range(truths):
-        surface, runs = random_truth(generator)
+    """The largest relative error of any parameter over random surfaces and grids (see ``random_truth``)."""
+    worst = 0.0
+    for key in random.fold_in(random.make_key(seed), np.arange(truths)):
+        surface, runs = random_truth(key)
         sample = sample_of(runs, **settings)
         found = fit(sample)
         assert found.converged[0]
