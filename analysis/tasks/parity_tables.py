@@ -120,7 +120,7 @@ def architecture_table(rows: "pd.DataFrame") -> Table:
 
 def _best_rate(rows: "pd.DataFrame") -> str:
     order = rows.assign(late=[times_of(row).median.value for _, row in rows.iterrows()])
-    best = order.sort_values(["share", "late"], ascending=[False, True]).iloc[0]
+    best = order.sort_values(["share", "late", "steps"], ascending=[False, True, False]).iloc[0]
     by_rate = rows.groupby("rate").share.max()
     median = f"{best.late:,.0f}" if math.isfinite(best.late) else f"> {best.steps:,}"
     return f"{best.share:.0%} at {best.rate:g} in {median} ({int((by_rate >= ENOUGH).sum())}/{len(by_rate)})"
