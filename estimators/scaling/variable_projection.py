@@ -185,7 +185,8 @@ def project(sample: Sample, alphas: np.ndarray, betas: np.ndarray) -> tuple[np.n
     x, y = np.exp(-np.outer(alphas, sample.u)), np.exp(-np.outer(betas, sample.v))
     turns = _REWEIGHTINGS if np.isfinite(sample.delta) else 0
     if compilation.AVAILABLE:
-        return project_compiled(x, y, sample.losses, sample.weights, sample.log, sample.delta, turns)
+        arrays = [np.array(array, order="C") for array in (sample.losses, sample.weights)]
+        return project_compiled(x, y, *arrays, sample.log, sample.delta, turns)
     design = np.empty((len(alphas), len(betas), 3, len(sample.losses)))
     design[..., 0, :], design[..., 1, :], design[..., 2, :] = 1.0, x[:, None], y[None]
     relative = sample.losses**-2.0 if sample.log else np.ones_like(sample.losses)
@@ -241,8 +242,9 @@ def polish(
         high: Upper bound of both exponents.
     """
     if compilation.AVAILABLE:
+        arrays = [np.array(array, order="C") for array in (losses, weights, starts)]  # of one type: compiled once
         theta, objective, cosine, stationary = polish_compiled(
-            sample.u, sample.v, losses, weights, starts, sample.log, sample.delta, low, high, _ITERATIONS, _TOLERANCE
+            sample.u, sample.v, *arrays, sample.log, sample.delta, low, high, _ITERATIONS, _TOLERANCE
         )
     else:
         parts = [
