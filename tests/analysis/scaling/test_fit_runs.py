@@ -76,7 +76,7 @@ def test_both_counts_of_parameters_stand_side_by_side(tmp_path):
 
 
 def test_the_bias_of_approach2_is_measured_on_the_user_s_sizes(tmp_path):
-    """Sizes within a factor 8 give a vertex 1.0299 times the optimum (arXiv 2603.22339's setting), centred or not known."""
+    """Sizes within a factor 8 give a vertex 1.0299 times the optimum (the setting of arXiv 2603.22339)."""
     runs = isoflop_grid(SURFACE, 10.0 ** np.arange(17, 22), 15)
     columns = {"N": runs.parameters, "D": runs.data, "C": runs.flops, "loss": runs.loss}
     (fit,) = fitted(tmp_path, pd.DataFrame(columns)).of("approach2")
