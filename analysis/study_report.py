@@ -65,9 +65,13 @@ def _missing_runs(missing: int, runs: int) -> list[Note]:
 
 
 def _fixed_settings(runs: Sequence[Run]) -> str:
-    """Return a sentence that names the settings in which the runs do not differ."""
+    """Return a sentence that names the settings that all runs have and in which they do not differ."""
     first = runs[0].config
-    fixed = [f"{name} = {value}" for name, value in first.items() if all(run.config[name] == value for run in runs)]
+    fixed = [
+        f"{name} = {value}"
+        for name, value in first.items()
+        if all(name in run.config and run.config[name] == value for run in runs)
+    ]
     return f"In all runs: {', '.join(fixed)}." if fixed and len(runs) > 1 else ""
 
 
