@@ -105,10 +105,19 @@ def to_svg(figure: "Figure", title: str, description: str) -> str:
         title: What it is, a few words; read aloud, and shown by some browsers when pointed at.
         description: What it shows, for who cannot see it.
     """
+    return inline_svg(svg_file(figure), title, description)
+
+
+def svg_file(figure: "Figure") -> str:
+    """Return a figure as an SVG file, the same text on every machine."""
     file = io.StringIO()
     with house_style():
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = file.getvalue()
+    return file.getvalue()
+
+
+def inline_svg(text: str, title: str, description: str) -> str:
+    """Return an SVG file as an element to put into a page, see ``to_svg``."""
     mark = "f" + hashlib.sha256(f"{title}\n{description}\n{text}".encode()).hexdigest()[:10]
     root = ElementTree.fromstring(text)
     for element in root.iter():

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sandtable.analysis.figures import COLOURS, LINE_STYLES, MARKERS, SOFT, house_style, new_figure, plain, to_svg
+from sandtable.analysis.figures import (
+    COLOURS,
+    LINE_STYLES,
+    MARKERS,
+    SOFT,
+    house_style,
+    inline_svg,
+    new_figure,
+    plain,
+    svg_file,
+)
 from sandtable.analysis.report import Figure
 from sandtable.analysis.scaling.answer import number
 from sandtable.analysis.scaling.fit_runs import Fit, ScalingLaws
@@ -24,6 +34,9 @@ BLUES = ("#9ecae1", "#08306b")
 
 MOST_BUDGETS = 12
 """Drawn on one page of isoFLOP curves; of more, evenly spread ones are drawn."""
+
+BAND_POINTS = 9
+"""At which bands are computed; between them they are drawn as lines, which in logs they nearly are."""
 
 NAMES = {"parameters": "parameters N", "data": "data D", "flops": "compute C, FLOP", "loss": "loss, nats"}
 
@@ -48,13 +61,12 @@ class Drawing:
 
 
 def _drawing(figure: Any, name: str, place: str, title: str, caption: str) -> Drawing:
-    files = []
+    text, file = svg_file(figure), io.BytesIO()
+    figure.set_layout_engine("none")  # it is laid out now
     with house_style():
-        for kind, dates in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-            file = io.BytesIO()
-            figure.savefig(file, format=kind, metadata=dates)
-            files.append(file.getvalue())
-    return Drawing(name, place, Figure(caption, to_svg(figure, title, caption)), *files)
+        figure.savefig(file, format="pdf", metadata={"CreationDate": None})
+    block = Figure(caption, inline_svg(text, title, caption))
+    return Drawing(name, place, block, text.encode(), file.getvalue())
 
 
 def every(found: ScalingLaws) -> list[Drawing]:
@@ -186,12 +198,13 @@ def optima(found: ScalingLaws) -> Iterator[Drawing]:
 def _against_compute(fits: list[Fit], names: tuple[str, ...], level: float) -> Any:
     ends = np.array([_reach(fit) for fit in fits])
     low, seen, high = ends[:, 0].min(), ends[:, 1].max(), ends[:, 2].max()
+    grid = np.geomspace(low, high, BAND_POINTS)
+    bands = [compute_optimal(fit.result, grid, level) for fit in fits]
     with house_style():
-        figure, many = new_figure(columns=len(names), width=7.2 if len(names) > 1 else 5.4, height=3.4)
+        figure, many = new_figure(columns=len(names), width=7.2, height=3.4)
         for axes, name in zip(np.atleast_1d(many), names, strict=True):
-            grid = np.geomspace(low, high, 30)
             for index, fit in enumerate(fits):
-                told = np.array([row[name] for row in compute_optimal(fit.result, grid, level)])
+                told = np.array([row[name] for row in bands[index]])
                 if not np.isfinite(told[:, 0]).any():
                     continue
                 style = {"color": COLOURS[index], "linestyle": LINE_STYLES[index]}
