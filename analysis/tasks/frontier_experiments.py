@@ -192,5 +192,5 @@ def b1(width: int) -> OfflineParity:
 
 
 def _seeds(most: int, samples: int, width: int, n: int) -> int:
-    """Return how many seeds of two sparsities fit into 20 GB: numbers of the data and of five copies of the weights."""
-    return max(2, min(most, int(20e9 / 8 / (n * samples + 5 * n * width))))
+    """Return how many seeds of two sparsities fit into 20 GB: data, copies of the weights, and units at a look."""
+    return max(2, min(most, int(20e9 / 8 / (n * samples + width * (5 * n + 4096)))))

@@ -95,7 +95,7 @@ def grokking_figure(rows: "pd.DataFrame", run: "Run") -> Figure:
                     )  # fmt: skip
             one.set(xlabel="steps", title=f"{start_name(row.sparsity)} start", ylim=(0.4, 1.03), xscale="log")
         np.atleast_1d(axes)[0].set_ylabel("accuracy")
-        np.atleast_1d(axes)[-1].legend(loc="lower right")
+        np.atleast_1d(axes)[0].legend(loc="center left")
     row = rows.iloc[0]
     return Figure(
         f"Grokking: {int(row.seeds)} perceptrons of width {row.width} know their own {row.samples} examples of the "
@@ -130,6 +130,8 @@ def descent_figure(rows: "pd.DataFrame") -> Figure:
 def lottery_figure(rows: "pd.DataFrame") -> Figure:
     """Return convergence times of whole networks, rewound neurons and re-randomised ones, a panel for each size."""
     runs = list(rows.groupby("run", sort=False))
+    bottom, top = 0.8 * min(min(times) for times in rows.times), 1.25 * rows.steps.max()
+    ticks = [digit * 10**power for power in range(1, 7) for digit in (1, 2, 5) if bottom < digit * 10**power < top]
     figure, axes = new_figure(1, len(runs), width=1.0 + 3.1 * len(runs), height=3.1)
     with house_style():
         for one, (_, own) in zip(np.atleast_1d(axes), runs, strict=True):
@@ -145,7 +147,10 @@ def lottery_figure(rows: "pd.DataFrame") -> Figure:
                     one.hlines(median, number - 0.3, number + 0.3, color=INK, lw=1.6)
             one.set_xticks(range(len(own)), [name.replace(" ", "\n") for name in own.neurons])
             row = own.iloc[0]
-            one.set(yscale="log", xlim=(-0.5, len(own) - 0.5), title=f"{row.kept or row.k} of {row.width} neurons")
+            one.set(yscale="log", xlim=(-0.5, len(own) - 0.5), ylim=(bottom, top))
+            one.set_title(f"{row.kept or row.k} of {row.width} neurons")
+            one.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+            one.minorticks_off()
             one.grid(axis="x", visible=False)
         np.atleast_1d(axes)[0].set_ylabel("t_c, steps")
     row = rows.iloc[0]
@@ -165,7 +170,7 @@ def contest_figure(rows: "pd.DataFrame") -> Figure:
             learners = own.fillna({"width": 0, "sparsity": 0}).groupby(["learner", "width", "sparsity"], sort=True)
             for number, ((learner, width, start), row) in enumerate(learners):
                 row = row.sort_values("rows")
-                name = learner if learner == "random forest" else f"width {width:.0f}, {start_name(float(start))}"
+                name = learner if learner == "random forest" else f"width {width:.0f}, {start_name(float(str(start)))}"
                 style = {"color": COLOURS[number], "linestyle": LINE_STYLES[number], "marker": MARKERS[number]}
                 if learner == "random forest":
                     style |= {"color": INK, "linestyle": "-", "linewidth": 2.2}

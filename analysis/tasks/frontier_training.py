@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 GOAL = 0.99  # of the accuracy on fresh examples
 TESTED = 2048  # fresh examples
-LARGEST_LOOK = 8192  # examples of its own on which a replica is looked at
+LARGEST_LOOK = 2048  # examples of its own on which a replica is looked at
 CHECKPOINT_EVERY = 10_000
 # streams of a seed's key, and of the seed of the tests
 NETWORK, TRAINING, DATA, TEST = 0x6E6574, 0x747261696E, 0x64617461, 0x74657374
@@ -82,9 +82,10 @@ def train_offline(experiment: OfflineParity, run: "Run") -> list[Mapping[str, An
 
     Returns:
         ``times`` and ``converged`` of each seed, t_test, as ``ConvergenceTimes`` takes them; ``train_times`` and
-        ``train_converged``, t_train, the first look at which all of its own examples are told right; ``delays``,
-        t_test / t_train of each seed that converged, 1 where it did before it knew its own examples; ``share`` and
-        ``median``; ``test_errors`` at the last look; ``diverged``, how many seeds did.
+        ``train_converged``, t_train, the first look at which all of its own examples (of more than ``LARGEST_LOOK``,
+        so many) are told right; ``delays``, t_test / t_train of each seed that converged, 1 where it did before it
+        knew its own examples; ``share`` and ``median``; ``test_errors`` at the last look; ``diverged``, how many seeds
+        did.
 
     Raises:
         InputError: A sparsity is out of its range, or the memory is too small; the message names which.

@@ -141,4 +141,4 @@ def _perceptrons(
     judge = FullBatch(task, Batch(*(torch.as_tensor(part).to(experiment.device) for part in tests)))
     with torch.no_grad():
         _, metrics, _ = judge.loss(network, keys, (), 0)
-    return metrics["accuracy"].unflatten(0, (cells, experiment.seeds)).tolist()  # type: ignore[no-any-return]
+    return metrics["accuracy"].unflatten(0, (cells, experiment.seeds)).tolist()
