@@ -29,7 +29,8 @@ def _sentence(fit: Fit, level: float) -> str:
     result, ends = fit.result, fit.result.conf_int()
 
     def told(name: str) -> str:
-        return with_ends(result.params[name], *ends.loc[name], digits=3)
+        low, high = ends.loc[name].to_numpy()
+        return with_ends(float(result.params[name]), float(low), float(high), digits=3)
 
     by = f"by {WHAT.get(fit.job.law, fit.job.law)} from {len(fit.job.runs):,} runs ({level:.0%} intervals)"
     if "N_exponent" in result.names:
@@ -52,7 +53,10 @@ def _forecast(fit: Fit) -> str:
     if not fit.optimum:
         return ""
     flops = max(fit.optimum)
-    row = {name: with_ends(*ends, digits=3) for name, ends in fit.optimum[flops].items() if np.isfinite(ends[0])}
+    row = {}
+    for name, (value, low, high) in fit.optimum[flops].items():
+        if np.isfinite(value):
+            row[name] = with_ends(float(value), float(low), float(high), digits=3)
     sizes = [f"{row[name]} {words}" for name, words in _SIZES.items() if name in row]
     parts = [" on ".join(sizes)] if sizes else []
     parts += [f"a loss of {row['loss']}"] if "loss" in row else []

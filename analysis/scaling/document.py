@@ -91,7 +91,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
         "objective": {"name": result.objective, "delta": result.delta, "sum": float(result.objective_sum)},
         "params": _named(result.params),
         "bse": _named(result.bse),
-        "conf_int": {name: [float(end) for end in ends.loc[name]] for name in result.names},
+        "conf_int": dict(zip(result.names, ends.to_numpy().tolist(), strict=True)),
         "interval": {
             "method": interval.method if interval is not None else None,
             "level": float(interval.level) if interval is not None else None,

@@ -285,7 +285,6 @@ def residuals(found: ScalingLaws) -> Iterator[Drawing]:
                 axes.set_title(f"p = {p_value:.2g}" if np.isfinite(p_value) else "", fontweight="normal", fontsize=8.5)
             levels = fit.result.objective == "ls"
             np.atleast_1d(many)[0].set_ylabel("residual, nats" if levels else "residual of the logarithm")
-            figure.get_layout_engine().set(wspace=0.04)
         caption = (
             f"Residuals of {fit.job.name}: a law that fits leaves no trend. Above each: the p-value of a slope and a "
             "bend together."

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sandtable.analysis.scaling.laws import Job, Skipped, fit_law, plan, with_interval
+from sandtable.analysis.scaling.laws import Job, Skipped, fit_law, fit_with_interval, plan
 from sandtable.analysis.scaling.settings import ScalingLawSettings
 from sandtable.analysis.scaling.suggestions import Suggestion, suggest
 from sandtable.estimators.scaling.bootstrap import MOST_FAILED
@@ -99,7 +99,7 @@ def fit_runs(
     for job in jobs:
         stage(f"fitting {job.name}" + ("" if job.size == "parameters" else ", non-embedding parameters"))
         try:
-            result = with_interval(job, fit_law(job, job.runs, settings), settings)
+            result = fit_with_interval(job, job.runs, settings)
         except InputError as error:
             if settings.law != "auto":
                 raise
@@ -177,16 +177,18 @@ def _forecasters(job: Job, settings: ScalingLawSettings) -> dict[str, Callable[[
     """Return what fits the law below the budget; a power law of compute with and without an offset too."""
 
     def law(runs: Runs) -> LawResult:
-        return with_interval(job, fit_law(job, runs, settings), settings)
+        return fit_with_interval(job, runs, settings)
 
     found: dict[str, Callable[[Runs], LawResult]] = {job.law: law}
     if job.law == "compute":
         for name, offset in (("pure", False), ("offset", True)):
             form = PowerLaw(offset=offset, level=settings.level)
-            found[f"compute:{name}"] = lambda runs, form=form: form.fit(
-                runs.column("flops"), runs.column(job.response), runs.rows
-            )
+            found[f"compute:{name}"] = _power_law(form, job.response)
     return found
+
+
+def _power_law(form: PowerLaw, response: str) -> Callable[[Runs], LawResult]:
+    return lambda runs: form.fit(runs.column("flops"), runs.column(response), runs.rows)
 
 
 def _doubted(fit: Fit, fits: list[Fit], settings: ScalingLawSettings) -> Fit:

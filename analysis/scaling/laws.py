@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from sandtable.estimators.scaling.minima import Minima
 from sandtable.estimators.scaling.parametric import Approach3, ParametricResult
 from sandtable.estimators.scaling.power_law import PowerLaw
 from sandtable.estimators.scaling.profile import ProfileInterval, profiles
+from sandtable.estimators.scaling.refits import with_percentiles
 from sandtable.estimators.scaling.return_law import ReturnLaw
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.scaling.run_columns import name_rows
@@ -175,7 +177,7 @@ def fit_law(job: Job, runs: Runs, settings: ScalingLawSettings) -> LawResult:
     Raises:
         InputError: The law cannot be fitted to these runs.
     """
-    method = "hc3" if settings.interval == "hc3" else "t"
+    method: Literal["t", "hc3"] = "hc3" if settings.interval == "hc3" else "t"
     try:
         if job.law == "approach3":
             return _approach3(runs, settings)
@@ -208,14 +210,11 @@ def _approach3(runs: Runs, settings: ScalingLawSettings) -> ParametricResult:
 
 def _return_law(runs: Runs, settings: ScalingLawSettings) -> LawResult:
     """Return the form of lower AICc, the other beside it."""
-    method = "hc3" if settings.interval == "hc3" else "t"
-    power, bent = (
-        ReturnLaw(form, method=method, level=settings.level) for form in ("power", "saturating")  # type: ignore[arg-type]
-    )
-    straight = power.fit(runs.loss, runs.returns, runs.rows)
+    method: Literal["t", "hc3"] = "hc3" if settings.interval == "hc3" else "t"
+    straight = ReturnLaw("power", method=method, level=settings.level).fit(runs.loss, runs.returns, runs.rows)
     if len(runs) < 5:
         return straight
-    curved = bent.fit(runs.loss, runs.returns, runs.rows)
+    curved = ReturnLaw("saturating", method=method, level=settings.level).fit(runs.loss, runs.returns, runs.rows)
     if curved.statistics["aicc"] < straight.statistics["aicc"]:
         return replace(curved, beside={"power": straight})
     return replace(straight, beside={"saturating": curved})
@@ -233,22 +232,52 @@ def _require_positive(runs: Runs, job: Job) -> None:
 
 
 def interval_of(job: Job, settings: ScalingLawSettings) -> str:
-    """Return by which method a law's intervals are made."""
+    """Return by which method a law's intervals are made; laws other than Approach 3 have no profiles and no BCa."""
     if job.law != "approach3":
-        return "hc3" if settings.interval == "hc3" else "t"
+        return settings.interval if settings.interval in ("hc3", "percentile") else "t"
     return settings.interval or ("bca" if settings.objective == "huber-log" else "profile")
 
 
-def with_interval(job: Job, result: LawResult, settings: ScalingLawSettings) -> LawResult:
-    """Return a law with the intervals that the user asked for."""
-    method = interval_of(job, settings)
-    if not isinstance(result, ParametricResult) or method in ("t", "hc3"):
+def fit_with_interval(job: Job, runs: Runs, settings: ScalingLawSettings) -> LawResult:
+    """Fit a job's law to runs of its group, with the intervals that the user asked for.
+
+    Raises:
+        InputError: The law cannot be fitted to these runs.
+    """
+    result, method = fit_law(job, runs, settings), interval_of(job, settings)
+    if method in ("t", "hc3"):
         return result
+    clusters = job.clusters
+    if clusters is not None and len(runs) < len(job.runs):  # of a part of the runs
+        clusters = clusters[np.isin(job.runs.rows, runs.rows)]
+    if not isinstance(result, ParametricResult):
+        return _with_percentiles(job, runs, result, settings, clusters)
     if method == "profile":
         profiled = ProfileInterval(result, settings.level)
         return replace(result, interval=profiled, profiles=profiles(profiled))
-    clusters = job.clusters
-    if clusters is not None and len(clusters) != result.nobs:  # of a part of the runs
-        known = dict(zip(job.runs.rows.tolist(), clusters.tolist(), strict=True))
-        clusters = np.array([known[row] for row in result.rows.tolist()])
-    return with_bootstrap(result, method, settings.level, settings.bootstrap, settings.seed, clusters)  # type: ignore[arg-type]
+    kind: Literal["bca", "percentile"] = "bca" if method == "bca" else "percentile"
+    return with_bootstrap(result, kind, settings.level, settings.bootstrap, settings.seed, clusters)
+
+
+def _with_percentiles(
+    job: Job, runs: Runs, result: LawResult, settings: ScalingLawSettings, clusters: np.ndarray | None
+) -> LawResult:
+    """Return a law with intervals from the whole procedure on resampled runs; the form of the law stays."""
+    budgets = runs.budget if job.law == "approach2" else None
+    if job.law == "approach1" and settings.cluster is None:
+        clusters = runs.column("run") if runs.seed is None else np.char.add(runs.column("run"), runs.seed)
+
+    def again(part: Runs) -> LawResult:
+        if job.law == "compute":
+            law = PowerLaw(offset="offset" in result.names, level=settings.level)
+            return law.fit(part.column("flops"), part.column(job.response), part.rows)
+        if job.law == "return":
+            return ReturnLaw("saturating" if "delta" in result.names else "power").fit(part.loss, part.returns)
+        return fit_law(job, part, settings)
+
+    drawn = with_percentiles(
+        again, runs, level=settings.level, resamples=settings.bootstrap, seed=settings.seed, clusters=clusters,
+        strata=budgets,
+    )  # fmt: skip
+    added = tuple(one for one in drawn.warnings if one not in result.warnings and one.code == "few_budgets")
+    return replace(result, interval=drawn.interval, warnings=(*result.warnings, *added))

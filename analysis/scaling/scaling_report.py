@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from sandtable.analysis.report import Block, Column, Interval, KeyFigure, Note, Report, Section, Table
 from sandtable.analysis.scaling.answer import answer, chosen, number, with_ends
@@ -121,11 +120,11 @@ def _methods(found: ScalingLaws) -> Section:
     if exponents:
         columns = [Column("law"), Column("parameters"), Column("N exponent", "number", 3),
                    Column("D exponent", "number", 3), Column("interval from")]  # fmt: skip
-        rows = [
+        cells = [
             (name, size, _cell(one, "N_exponent"), _cell(one, "D_exponent"), _method(one))
             for name, size, one in exponents
         ]
-        blocks.append(Table(f"Exponents of optimal size and data in compute, with {level} intervals", columns, rows))
+        blocks.append(Table(f"Exponents of optimal size and data in compute, with {level} intervals", columns, cells))
     for fit in found.of("minima"):
         if fit.main and "N_exponent" in fit.result.names:
             blocks.append(Note(disagreement(fit.result), "Do the answers for minima agree?"))
@@ -160,7 +159,7 @@ def _method(result: LawResult) -> str | None:
 def _cell(result: LawResult, name: str) -> Interval | None:
     if name not in result.names:
         return None
-    low, high = result.conf_int().loc[name]
+    low, high = result.conf_int().loc[name].to_numpy()
     return Interval(float(result.params[name]), float(low), float(high))
 
 
@@ -334,7 +333,7 @@ def _sensitivity(found: ScalingLaws) -> Section | None:
         cells = [("nothing", len(fit.job.runs), *(number(fit.result.params[name]) for name in shown))]
         cells += [
             (one.dropped, one.runs, *(_number(one.params[name]) for name in shown)) for one in fit.sensitivity
-        ]  # type: ignore[misc]
+        ]
         columns = [Column("left out"), Column("runs that stay", "number", 0)]
         columns += [Column(name.replace("_", " ")) for name in shown]
         blocks.append(Table(f"{fit.job.name} without some of its runs", columns, cells))
@@ -407,8 +406,9 @@ def _next_run(found: ScalingLaws, drawn: list[Any]) -> Section | None:
 def _settings(found: ScalingLaws, drawn: Sequence[Drawing]) -> Section:
     settings, file = found.settings, found.file
     used = {row for fit in found.fits for row in fit.job.runs.rows.tolist()}
-    chosen_settings = pd.Series(vars(settings)).dropna()
-    rows = [(name.replace("_", "-"), _setting(value)) for name, value in chosen_settings.items() if value != ()]
+    rows = [
+        (name.replace("_", "-"), _setting(value)) for name, value in vars(settings).items() if value not in (None, ())
+    ]
     blocks: list[Block] = [Table("Settings", [Column("option"), Column("value")], rows)]
     if file.ratio is not None:
         text = (

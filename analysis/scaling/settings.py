@@ -23,7 +23,7 @@ class ScalingLawSettings:
         max_flops: Runs with more compute are left out.
         holdout_above: Runs with more compute are held out, predicted by laws fitted to the others, and scored.
         predict: Budgets, in FLOP, for which optimal sizes and losses are told; by default the largest and ten times it.
-        interval: profile (approach3 by least squares), bca or percentile (approach3), hc3, or t; by default profile for
+        interval: profile (approach3 by least squares), bca (approach3), percentile, hc3, or t; by default profile for
             least squares, bca for Huber's loss, and t for every other law.
         level: Confidence of the intervals.
         bootstrap: Resamples of bca and percentile.

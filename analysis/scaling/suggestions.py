@@ -55,11 +55,10 @@ def suggest(
     found = []
     for name, (target, width) in _targets(job, result, optimum).items():
         table = next_run(result, now, grid, target, width, names, weights)
-        found += [
-            Suggestion(row.flops, row.parameters, row.data, name, row.width_now, row.width_after)
-            for row in table.itertuples()
-            if np.isfinite(row.width_after)
-        ]
+        columns = ("flops", "parameters", "data", "width_now", "width_after")
+        for flops, parameters, data, before, after in table[list(columns)].to_numpy().tolist():
+            if np.isfinite(after):
+                found.append(Suggestion(flops, parameters, data, name, before, after))
     return found
 
 
@@ -67,11 +66,10 @@ def _targets(
     job: Job, result: LawResult, optimum: Mapping[float, Mapping[str, np.ndarray]]
 ) -> dict[str, tuple[Target, float]]:
     """Return, by name, what should be known better, and the width of its interval now."""
-    ends = result.conf_int()
+    law = "exponent" if job.law == "compute" else "N_exponent"
+    low, high = result.conf_int().loc[law].to_numpy()
     if job.law == "compute":
-        low, high = ends.loc["exponent"]
         return {"exponent": (lambda params: float(params[1]), float(high - low))}
-    low, high = ends.loc["N_exponent"]
     targets: dict[str, tuple[Target, float]] = {
         "N_exponent": (lambda params: float(derive(params[:FITTED])[FITTED]), float(high - low))
     }

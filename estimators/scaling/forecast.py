@@ -157,7 +157,7 @@ def _scatter(residuals: np.ndarray, free: int, robust: bool, level: float) -> fl
     A robust law passes through as many runs as it has parameters, so these are left out of the median.
     """
     residuals = residuals[np.isfinite(residuals)]
-    df = len(residuals) - free
+    df = float(len(residuals) - free)
     if df < 1:
         return float("nan")
     if robust:

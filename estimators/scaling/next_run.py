@@ -71,7 +71,7 @@ def budgets_of(runs: Runs) -> np.ndarray:
     """Return the compute of each budget, the median of its runs, increasing [b]."""
     flops = runs.column("flops")
     labels = runs.budget if runs.budget is not None else np.unique(flops, return_inverse=True)[1]
-    return np.sort([float(np.median(flops[labels == one])) for one in np.unique(labels)])
+    return np.sort(np.array([np.median(flops[labels == one]) for one in np.unique(labels)]))
 
 
 def widths_after(
@@ -110,8 +110,8 @@ def widths_after(
     reached = rows @ inverse
     gain = (reached @ gradient) ** 2 / (1 + np.einsum("mi,mi->m", reached, rows))
     left = np.sqrt(np.clip(1 - gain / variance, 0.0, 1.0))
-    quantiles = stats.t.ppf(0.975, [count - rank, count + 1 - rank])
-    return left * quantiles[1] / quantiles[0]
+    before, after = (float(stats.t.ppf(0.975, df)) for df in (count - rank, count + 1 - rank))
+    return left * after / before
 
 
 def _jacobian(result: LawResult, params: np.ndarray, inputs: tuple[np.ndarray, ...]) -> np.ndarray:

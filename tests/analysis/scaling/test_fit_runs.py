@@ -136,6 +136,15 @@ def test_a_cluster_column_is_resampled_whole_and_few_are_told(tmp_path):
         fitted(tmp_path, runs, cluster="rack")
 
 
+def test_percentiles_run_the_whole_procedure_again_and_hold_the_truth(tmp_path):
+    found = fitted(tmp_path, table(), law="approach2", interval="percentile", bootstrap=60)
+    (fit,) = found.fits
+    assert fit.result.interval is not None
+    assert (fit.result.interval.method, fit.result.interval.resamples) == ("percentile", 60)
+    low, high = fit.result.conf_int().loc["N_exponent"]
+    assert low < SURFACE.N_exponent < high
+
+
 @pytest.mark.parametrize(
     ("runs", "settings", "said"),
     [
