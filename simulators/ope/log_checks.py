@@ -193,14 +193,13 @@ def _check_probabilities(log: LogRows) -> None:
             if name != "target_probability":  # after a termination they are without meaning
                 ended = log.get("terminated")
                 wrong &= ended != 1 if ended is not None else True
-                total = np.where(total > 0, total, 1.0)
             if wrong.any():
                 row = int(np.argmax(wrong))
                 raise InputError(
                     f"{log.place(row)}, {log.noun}s {log.column(name)} ..: the target policy's probabilities sum to "
                     f"{total[row]:.6g}, not to 1; correct them, or write more digits"
                 )
-            log.fields[name] = values / np.where(np.isnan(total), 1.0, total)[:, None]  # what rounding left
+            log.fields[name] = values / np.where(total > 0, total, 1.0)[:, None]  # what rounding left
 
 
 def _check_observations(log: LogRows) -> None:

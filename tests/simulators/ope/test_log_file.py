@@ -122,6 +122,10 @@ BAD = {
         *with_columns("target_probability_0,target_probability_1", [".5,.5", ".5,.4", "1,0", "1,0"]),
         "row 3, columns target_probability_0 ..: the target policy's probabilities sum to 0.9, not to 1",
     ),
+    "a next target that is no distribution": (
+        *with_columns("next_target_probability_0,next_target_probability_1", ["0,0", ",", ",", ","]),
+        "row 2, columns next_target_probability_0 ..: the target policy's probabilities sum to 0, not to 1",
+    ),
     "a negative probability": (
         *with_columns("target_probability_0,target_probability_1", [".5,.5", "-.5,1.5", "1,0", "1,0"]),
         "row 3, column target_probability_0: '-0.5' is no probability",
