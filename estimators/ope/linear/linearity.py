@@ -74,7 +74,8 @@ def check_linearity(
     episodes = log.episodes
     if episodes < FEWEST:
         raise InputError(f"it takes {FEWEST} episodes, and the log has {episodes}")
-    weight = np.ones(len(log)) if log.weight is None else log.weight
+    # in units of the largest, which the statistic does not know of: squares of huge weights would overflow
+    weight = np.ones(len(log)) if log.weight is None else log.weight / log.weight.max()
     temporal = phi - discount * np.where(log.terminated[:, None], 0.0, following)
     size = np.sqrt((z**2).mean(0))
     z = z / np.where(size > 0, size, 1.0)

@@ -151,6 +151,12 @@ def test_episodes_are_what_the_check_counts():
     assert told.p_value > 1e-3
 
 
+def test_the_check_knows_no_unit_of_weights():
+    log = log_of("R1b")
+    huge = check_linearity(log.with_(weight=np.full(len(log), 1e300)), 0.9)
+    assert huge.statistic == pytest.approx(check_linearity(log, 0.9).statistic, rel=1e-6)
+
+
 def test_features_that_leave_nothing_to_check_are_told():
     told = check_linearity(log_of("R1c"), 0.9)
     assert (told.degrees, told.p_value) == (0, 1.0)
