@@ -62,11 +62,15 @@ def linear_estimators(settings: EvaluateSettings) -> dict[str, Any]:
     }
 
 
+def _endless(prepared: Prepared, settings: EvaluateSettings) -> bool:
+    """Say whether a model of this log's values would go on for ever."""
+    return settings.discount == 1 and not bool(prepared.log.terminated.any())
+
+
 def _linear(prepared: Prepared, settings: EvaluateSettings) -> Iterator[ValueEstimate]:
     """Return the estimates that need the moments alone."""
-    endless = settings.discount == 1 and not prepared.log.terminated.any()
     for name, estimator in linear_estimators(settings).items():
-        if endless:
+        if _endless(prepared, settings):
             yield ValueEstimate.not_run(name, ENDLESS)
             continue
         with warnings.catch_warnings():
@@ -132,6 +136,9 @@ def _weighted(
         Magic(**model),
     ]
     for estimator in kinds:
+        if isinstance(estimator, DoublyRobust) and _endless(prepared, settings):
+            yield ValueEstimate.not_run(estimator.name, ENDLESS)
+            continue
         try:
             yield estimator.fit(prepared.log)
         except InputError as error:
@@ -142,7 +149,7 @@ def _networks(prepared: Prepared, settings: EvaluateSettings, stage: Callable[[s
     """Return the estimate of FQE with networks."""
     if not settings.fqe_steps:
         return ValueEstimate.not_run("fqe", "left out by --fqe-steps 0")
-    if settings.discount == 1 and not prepared.log.terminated.any():
+    if _endless(prepared, settings):
         return ValueEstimate.not_run("fqe", ENDLESS)
     from sandtable.estimators.ope.fitted_q_network import FittedQNetwork, why_unfitted
 

@@ -207,6 +207,7 @@ def test_discount_one_without_an_end_runs_no_fixed_point():
     result = found(log, 1.0)
     assert result.estimate("lstd").status == "not run"
     assert "finite only where episodes end, and no row of the log is terminated" in result.estimate("lstd").reason
+    assert result.estimate("wdr").reason == result.estimate("lstd").reason
     assert result.estimate("pdis").status == "ok"
 
 
