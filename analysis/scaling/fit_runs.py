@@ -103,7 +103,8 @@ def fit_runs(
         except InputError as error:
             if settings.law != "auto":
                 raise
-            skipped.append(Skipped(job.law, str(error)))
+            about = ", ".join(filter(None, [job.group, "" if job.size == "parameters" else "non-embedding parameters"]))
+            skipped.append(Skipped(job.law, f"{about}: {error}" if about else str(error)))
             continue
         fits.append(Fit(job, result))
     if not fits:
