@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sandtable.estimators.ope.linear.fqi import least_norm_influence, regression
+from sandtable.estimators.ope.linear.fqi import UNSEEN, least_norm_influence, regression, relies_on_unseen
 from sandtable.estimators.ope.linear.linear_iteration import TOLERANCE, spectral_radius
 from sandtable.estimators.ope.linear.linear_result import LinearResult, check_settings, scalar, start_value, with_ridge
 from sandtable.estimators.ope.linear.linear_system import solve_system
@@ -30,7 +30,8 @@ class CertaintyModel:
     """Regressions of phi' and of r on phi, and the value of the linear world that they describe.
 
     With one-hot features it is the maximum-likelihood model of a finite world; pairs that the log never shows get the
-    value 0, and the rank tells how many there are. Where the regression is not singular the value is LSTD's.
+    value 0, the rank tells how many there are, and the status is ``"singular"`` where they matter. Where the regression
+    is not singular the value is LSTD's.
 
     Attributes:
         discount: In [0, 1].
@@ -59,6 +60,8 @@ class CertaintyModel:
         else:
             influence = least_norm_influence(moments, self.ridge, self.discount * model.matrix, solution.x)
         reason = "" if regular else f"the features have rank {int(model.rank.min())} of {d}: least-norm regressions"
+        if not regular and relies_on_unseen(moments, self.discount, self.ridge).any():
+            singular, reason = True, f"{reason}; {UNSEEN}"
         if not stable.all():
             reason = f"the model's sum diverges (spectral radius {np.max(radius):.6g}): its fixed point is given"
         return CertaintyModelResult(

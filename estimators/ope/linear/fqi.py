@@ -22,7 +22,11 @@ from sandtable.estimators.ope.linear.linear_result import (
 )
 from sandtable.estimators.ope.linear.linear_system import solve_system
 from sandtable.estimators.ope.linear.lstd import fixed_point_influence
+from sandtable.estimators.ope.value_estimate import Status
 from sandtable.simulators.ope.moments import Moments
+from sandtable.simulators.ope.whitening import OUTSIDE, unseen_variance, whitening
+
+UNSEEN = "what follows, or a start, has features that no row shows: their value was taken as 0"
 
 
 class Regression(NamedTuple):
@@ -69,6 +73,20 @@ def least_norm_influence(
     return Influence(instrument[:, None], params[:, None], params[:, None])
 
 
+def relies_on_unseen(moments: Moments, discount: float, ridge: float) -> np.ndarray:
+    """Return whether what follows, or a start, has features that no row shows, bool [*batch].
+
+    A least-norm regression gives them the value 0, which is a choice and no estimate.
+    """
+    mean, covariance = with_ridge(moments, ridge)
+    cross = discount * mean.cross_covariance
+    basis = whitening(covariance, unseen_variance(covariance, cross))
+    beyond = np.abs(basis.matrix @ cross @ np.swapaxes(basis.hidden, -1, -2)).max((-2, -1)) > OUTSIDE
+    if (np.asarray(moments.initial_weight) > 0).all():
+        beyond = beyond | (np.abs(basis.hidden @ moments.initial_mean[..., None]).max((-2, -1)) > OUTSIDE)
+    return np.asarray(beyond)
+
+
 @dataclass(frozen=True)
 class FQI:
     """FQI(T) from params 0, or its limit (arXiv 2203.04236, section 3).
@@ -105,6 +123,7 @@ class FQI:
         """Return the iterate or the limit; moments with a batch shape give one each.
 
         Where the radius is not below 1 the status is ``"diverged"``: an iterate is given all the same, a limit is NaN.
+        Where features that no row shows matter, it is ``"singular"``.
         """
         step = regression(moments, self.discount, self.ridge)
         radius = spectral_radius(step.matrix)
@@ -119,11 +138,15 @@ class FQI:
         else:
             params, influence = self._iterate(moments, step)
         worst = float(np.max(radius))
+        status: Status = "ok" if converged.all() else "diverged"
         reason = ""
         if not converged.all():
             reason = f"the spectral radius is {worst:.6g}: FQI does not converge for almost every reward"
         elif (step.rank < moments.features).any():
+            if relies_on_unseen(moments, self.discount, self.ridge).any():
+                status = "singular"
             reason = f"the features have rank {int(step.rank.min())} of {moments.features}: least-norm regressions"
+            reason += f"; {UNSEEN}" if status == "singular" else ""
         return LinearResult(
             estimator="fqi",
             params=params,
@@ -135,7 +158,7 @@ class FQI:
             converged=scalar(converged),
             iterations=self.iterations,
             spectral_radius=scalar(radius),
-            status="ok" if converged.all() else "diverged",
+            status=status,
             reason=reason,
             rows=moments.rows,
             influence=influence,

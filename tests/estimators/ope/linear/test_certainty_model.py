@@ -51,6 +51,28 @@ def test_pairs_that_the_log_never_shows_have_value_zero_and_lower_the_rank(table
     np.testing.assert_allclose(model.params, [*CertaintyModel(0.95).fit(moments_of_log(table)).params, 0.0, 0.0])
     assert model.rank == 5
     assert "rank 5 of 7" in model.reason
+    assert model.status == "ok"  # nothing leads there
+
+
+@pytest.mark.parametrize("estimator", [FQI(0.95), FQI(0.95, 10), CertaintyModel(0.95)])
+def test_a_value_that_rests_on_pairs_that_the_log_never_shows_is_no_estimate(table, estimator):
+    """One of the five states loses its rows, and still follows others."""
+    hidden = table.features[:, 4] == 1
+    lost = table.with_(weight=(~hidden).astype(float))
+    result = estimator.fit(moments_of_log(lost))
+    assert result.status == "singular"
+    assert "features that no row shows" in result.reason
+    assert result.rank == 4
+
+
+def test_redundant_features_change_no_value(table):
+    double = table.with_(
+        features=np.tile(table.features, 2), next_features=np.tile(table.next_features, 2),
+    )  # fmt: skip
+    for estimator in (FQI(0.95), CertaintyModel(0.95)):
+        result = estimator.fit(moments_of_log(double))
+        assert result.status == "ok"
+        assert result.value == pytest.approx(estimator.fit(moments_of_log(table)).value)
 
 
 def test_a_model_whose_sum_diverges_says_so():
