@@ -4,6 +4,7 @@ import pytest
 from sandtable.estimators.ope.linear.certainty_model import CertaintyModel
 from sandtable.estimators.ope.linear.fqi import FQI
 from sandtable.estimators.ope.linear.lstd import LSTD
+from sandtable.estimators.ope.linear.temporal_difference import ExpectedTD
 from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.ope.instances.catalogue import instance
 
@@ -54,7 +55,7 @@ def test_pairs_that_the_log_never_shows_have_value_zero_and_lower_the_rank(table
     assert model.status == "ok"  # nothing leads there
 
 
-@pytest.mark.parametrize("estimator", [FQI(0.95), FQI(0.95, 10), CertaintyModel(0.95)])
+@pytest.mark.parametrize("estimator", [FQI(0.95), FQI(0.95, 10), CertaintyModel(0.95), ExpectedTD(0.95)])
 def test_a_value_that_rests_on_pairs_that_the_log_never_shows_is_no_estimate(table, estimator):
     """One of the five states loses its rows, and still follows others."""
     hidden = table.features[:, 4] == 1
@@ -69,7 +70,7 @@ def test_redundant_features_change_no_value(table):
     double = table.with_(
         features=np.tile(table.features, 2), next_features=np.tile(table.next_features, 2),
     )  # fmt: skip
-    for estimator in (FQI(0.95), CertaintyModel(0.95)):
+    for estimator in (FQI(0.95), CertaintyModel(0.95), ExpectedTD(0.95), ExpectedTD(0.95, 2000, step=0.5)):
         result = estimator.fit(moments_of_log(double))
         assert result.status == "ok"
         assert result.value == pytest.approx(estimator.fit(moments_of_log(table)).value)
