@@ -32,7 +32,9 @@ def _sentence(fit: Fit, level: float) -> str:
         low, high = ends.loc[name].to_numpy()
         return with_ends(float(result.params[name]), float(low), float(high), digits=3)
 
-    by = f"by {WHAT.get(fit.job.law, fit.job.law)} from {len(fit.job.runs):,} runs ({level:.0%} intervals)"
+    runs = fit.job.runs
+    source = f"{len(np.unique(runs.column('run')))} curves" if fit.job.law == "approach1" else f"{len(runs):,} runs"
+    by = f"by {WHAT.get(fit.job.law, fit.job.law)} from {source} ({level:.0%} intervals)"
     if "N_exponent" in result.names:
         text = f"optimal parameters grow as compute to the power {told('N_exponent')}, {by}"
     elif "exponent" in result.names:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,10 +71,14 @@ def _drawing(figure: Any, name: str, place: str, title: str, caption: str) -> Dr
 
 def every(found: ScalingLaws) -> list[Drawing]:
     """Return all figures for which there is something to draw."""
-    drawn: list[Drawing] = []
-    for draw in (isoflop, optima, responses, residuals, profile_curves, hold_outs, next_runs):
-        drawn += draw(found)
-    return drawn
+    drawn: dict[str, Drawing] = {}
+    for draw in (isoflop, training, optima, responses, residuals, profile_curves, hold_outs, next_runs):
+        for one in draw(found):
+            name = one.name
+            while name in drawn:  # of groups whose names differ in signs alone
+                name += "-"
+            drawn[name] = replace(one, name=name)
+    return list(drawn.values())
 
 
 def _suffix(fit: Fit) -> str:
@@ -141,6 +145,31 @@ def _isoflop(fit: Fit, surface: Fit | None) -> Drawing:
         told += " Dotted: the surface of approach3."
     name = f"isoflop{_suffix(fit)}"
     return _drawing(figure, name, "isoflop", f"IsoFLOP curves{_of_group(fit)}", told)
+
+
+def training(found: ScalingLaws) -> Iterator[Drawing]:
+    """Draw the training curves of Approach 1 against compute, with the points of their envelope."""
+    for fit in found.of("approach1"):
+        runs, table = fit.job.runs, fit.result.minima
+        if not fit.main or table is None:
+            continue
+        flops, loss, names, sizes = (runs.column(name) for name in ("flops", "loss", "run", "parameters"))
+        order = np.unique(sizes)
+        with house_style():
+            figure, axes = new_figure(height=3.6)
+            for shade, size in zip(_shades(len(order)), order, strict=True):
+                for name in np.unique(names[sizes == size]):
+                    here = (sizes == size) & (names == name)
+                    axes.plot(flops[here], loss[here], color=shade, marker="none", linestyle="-", linewidth=1)
+            axes.plot(
+                table["flops"], table["loss"], linestyle="none", marker="D", color="#D55E00", zorder=5,
+                label="where a size is best",
+            )  # fmt: skip
+            axes.set(xscale="log", yscale="log", xlabel=NAMES["flops"], ylabel=NAMES["loss"])
+            _plain_ticks(axes.yaxis, loss)
+            axes.legend(**ABOVE)
+        caption = "Training curves of small (light) to large (dark) models, and the middle of where each size is best."
+        yield _drawing(figure, f"curves{_suffix(fit)}", "isoflop", f"Training curves{_of_group(fit)}", caption)
 
 
 def _mark_minima(axes: Any, fit: Fit) -> None:

@@ -278,7 +278,7 @@ def _extrapolation(fit: Fit, name: str) -> list[Finding]:
         f"{name}: budgets of {told} FLOP lie more than {FAR:g} times beyond those that were fitted "
         f"({budgets[0]:.3g} to {budgets[-1]:.3g}); intervals know nothing of a law that changes"
     )
-    return [Finding("extrapolation", message)]
+    return [Finding("extrapolation", message.replace("e+", "e"))]
 
 
 def parametric(fit: Fit) -> ParametricResult | None:

@@ -32,6 +32,9 @@ CODES = {
     "at_bound": "at a bound", "correlated_residuals": "correlated residuals", "mixed_schedule": "mixed schedule",
     "repeated_data": "repeated data", "diverged_rows": "diverged rows", "extrapolation": "extrapolation",
 }  # fmt: skip
+BEST_BUDGETS = 4
+"""For one more run, of which the page has a table; the figure and results.json have all."""
+
 SHOWN = (
     "E", "alpha", "beta", "N_exponent", "loss_exponent", "return_exponent", "coefficient", "exponent", "offset",
     "a", "b", "delta",
@@ -386,21 +389,27 @@ def _share(value: float) -> str | None:
 
 
 def _next_run(found: ScalingLaws, drawn: list[Any]) -> Section | None:
-    rows = [
-        (_name(fit), one.target.replace("_", " "), number(one.flops), _number(one.parameters), _number(one.data),
-         number(one.width_now), number(one.width_after), f"{1 - one.width_after / one.width_now:.1%}")
-        for fit in found.fits
-        for one in fit.suggestions
-    ]  # fmt: skip
-    if not rows:
+    blocks: list[Block] = list(drawn)
+    for fit in found.fits:
+        rows = []
+        for target in dict.fromkeys(one.target for one in fit.suggestions):
+            own = [one for one in fit.suggestions if one.target == target][:BEST_BUDGETS]
+            rows += [
+                (target.replace("_", " "), number(one.flops), _number(one.parameters), _number(one.data),
+                 number(one.width_now), number(one.width_after), f"{1 - one.width_after / one.width_now:.1%}")
+                for one in own
+            ]  # fmt: skip
+        if rows:
+            columns = [Column("to know better"), Column("budget, FLOP"), Column("parameters"), Column("data"),
+                       Column("width now"), Column("width after"), Column("narrower by")]  # fmt: skip
+            blocks.append(_table(f"One more run, for {fit.job.name}: the {BEST_BUDGETS} best budgets", columns, rows))
+    if not blocks:
         return None
-    columns = [Column("law"), Column("to know better"), Column("budget, FLOP"), Column("parameters"), Column("data"),
-               Column("width now"), Column("width after"), Column("narrower by")]  # fmt: skip
     text = (
         "The size that would shrink an interval most, for one run of each budget. Widths of sizes and losses are those "
         "of their logarithms; they follow, to first order, from where a run would be, if the law is right there."
     )
-    return Section("What to run next", text, [*drawn, Table("One more run", columns, rows)])
+    return Section("What to run next", text, blocks)
 
 
 def _settings(found: ScalingLaws, drawn: Sequence[Drawing]) -> Section:

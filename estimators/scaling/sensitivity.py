@@ -56,6 +56,9 @@ def windows(runs: Runs) -> Iterator[tuple[str, np.ndarray]]:
             yield "the run of the least loss", loss > loss.min()
         return
     flops = runs.flops
+    if runs.run is not None and len(np.unique(runs.run)) < len(runs):
+        yield from _parts_of_curves(flops)
+        return
     budgets = runs.budget if runs.budget is not None else split_budgets(flops)
     order = np.unique(budgets)
     for count in range(1, min(MOST_DROPPED, len(order) - FEWEST_BUDGETS) + 1):
@@ -68,6 +71,15 @@ def windows(runs: Runs) -> Iterator[tuple[str, np.ndarray]]:
         kept = inner_sizes(runs.parameters, budgets)
         if not kept.all():
             yield "the outer sizes of every budget", kept
+
+
+def _parts_of_curves(flops: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the upper and the lower two thirds of the compute, in logs, that training curves span."""
+    low, high = np.log(flops.min()), np.log(flops.max())
+    for below, end in ((True, low + (high - low) / 3), (False, high - (high - low) / 3)):
+        kept = np.log(flops) >= end if below else np.log(flops) <= end
+        told = f"{np.exp(end):.3g} FLOP".replace("e+", "e")
+        yield f"the {'lower' if below else 'upper'} third of compute ({'below' if below else 'above'} {told})", kept
 
 
 def _words(which: str, count: int, flops: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from sandtable.estimators.scaling.return_law import ReturnLaw
 from sandtable.estimators.scaling.sensitivity import inner_sizes, sensitivity, windows
 from sandtable.simulators.scaling.nethack_minima import load_nethack_minima
 from sandtable.simulators.scaling.runs import Runs
-from sandtable.simulators.scaling.synthetic_runs import Surface, isoflop_grid
+from sandtable.simulators.scaling.synthetic_runs import Surface, isoflop_grid, training_curves
 
 SURFACE = Surface(1.69, 406.4, 410.7, 0.34, 0.28)
 
@@ -46,6 +46,16 @@ def test_a_law_that_cannot_be_fitted_to_the_rest_has_no_parameters():
         raise ValueError("too few")
 
     assert all(one.params.isna().all() for one in sensitivity(fit, runs, ("alpha",)))
+
+
+def test_of_training_curves_a_third_of_the_compute_goes_at_either_end():
+    """Of 6e15 to 6e19 FLOP, in steps of half a decade: the smaller size keeps four of seven points, the larger six."""
+    curves = training_curves(SURFACE, [1e7, 1e8], np.geomspace(1e8, 1e11, 7))
+    kept = {what: int(mask.sum()) for what, mask in windows(curves)}
+    assert kept == {
+        "the lower third of compute (below 1.29e17 FLOP)": 10,
+        "the upper third of compute (above 2.78e18 FLOP)": 10,
+    }
 
 
 def test_without_compute_the_ends_of_the_loss_go():
