@@ -126,7 +126,11 @@ def choose(values: list[ValueEstimate], found: Verdict, covered: Overlap) -> str
     the weights leave as much as ten episodes; else none.
     """
     by_name = {one.estimator: one for one in values}
-    if found.lstd == "consistent" and by_name["lstd"].status == "ok":
+    lstd, told = by_name["lstd"], found.diagnostics
+    # of redundant features the parameters are not determined and the value is, if the rows' span holds the starts
+    held = told.coverage is not None and np.isfinite(told.coverage)
+    redundant = lstd.status == "singular" and lstd.params is not None and told.rank < len(lstd.params) and held
+    if found.lstd == "consistent" and (lstd.status == "ok" or redundant):
         return "lstd"
     if covered.effective_sample_size >= FEWEST_EFFECTIVE:
         for name in ("wdr", "wis"):

@@ -200,6 +200,8 @@ def test_redundant_features_have_their_rank_told(graph):
     told = document(result, "x")
     assert (told["features"], told["diagnostics"]["rank"]) == (28, 14)
     assert result.estimate("lstd").value == pytest.approx(single.estimate("lstd").value)
+    assert result.chosen == single.chosen == "lstd"
+    assert result.estimate("td").status == "ok"
 
 
 def test_discount_one_without_an_end_runs_no_fixed_point():
