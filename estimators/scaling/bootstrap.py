@@ -147,7 +147,8 @@ def with_bootstrap(
     count = int(cluster_index(clusters, result.nobs).max()) + 1
     warnings = result.warnings
     if count < FEW_CLUSTERS:
-        message = f"The bootstrap of approach3 has {count} clusters; under {FEW_CLUSTERS} its intervals are too narrow."
+        message = f"The bootstrap of approach3 has {count} clusters; under {FEW_CLUSTERS} its intervals are too narrow"
+        message += ", those by BCa more than percentiles." if method == "bca" else "."
         warnings = (*warnings, Finding("few_budgets", message))
     return replace(result, interval=interval, warnings=warnings)
 
