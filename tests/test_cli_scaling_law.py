@@ -21,7 +21,7 @@ KEYS = {
     "": "schema input settings fits optimum holdout sensitivity next_run skipped warnings report",
     "input": "rows used dropped columns flops_ratio budgets",
     "fit": "law group size n objective params bse conf_int interval converged gradient_norm rank condition_number "
-    "minima profiles residuals",
+    "minima profiles residuals beside",
     "optimum": "law group flops parameters data loss",
     "holdout": "rows scores",
     "row": "law group row predicted low high observed",
@@ -105,6 +105,8 @@ def test_the_minima_of_nethack_give_the_published_exponents(folder):
     assert minima["params"]["D_exponent"] == pytest.approx(0.395, abs=0.002)
     assert minima["params"]["loss_exponent"] == pytest.approx(-0.172, abs=0.002)
     assert of(told, "compute")["params"]["offset"] == pytest.approx(0.1235, abs=0.002)
+    censored = minima["beside"]["interval_censored"]["params"]["N_exponent"]
+    assert not minima["conf_int"]["N_exponent"][0] < censored < minima["conf_int"]["N_exponent"][1]
     scores = {score["law"]: score["rmse_log"] for score in told["holdout"]["scores"]}
     assert scores["compute:offset"] < scores["carry_forward:compute"] < scores["compute:pure"]
     assert {one["code"] for one in told["warnings"]} >= {"edge_minimum", "correlated_residuals"}

@@ -8,6 +8,7 @@ import numpy as np
 
 from sandtable.analysis.scaling.fit_runs import Fit, ScalingLaws
 from sandtable.estimators.scaling.forecast import QUANTITIES
+from sandtable.estimators.scaling.law_result import LawResult
 from sandtable.simulators.scaling.runs import Runs, split_budgets
 
 SCHEMA = "sandtable.scaling-law/1"
@@ -82,16 +83,14 @@ def _named(values: Any) -> dict[str, float]:
 
 
 def _fit(fit: Fit) -> dict[str, Any]:
-    result, ends, interval = fit.result, fit.result.conf_int(), fit.result.interval
+    result, interval = fit.result, fit.result.interval
     return {
         "law": fit.job.law,
         "group": fit.job.group,
         "size": fit.job.size,
         "n": result.nobs,
         "objective": {"name": result.objective, "delta": result.delta, "sum": float(result.objective_sum)},
-        "params": _named(result.params),
-        "bse": _named(result.bse),
-        "conf_int": dict(zip(result.names, ends.to_numpy().tolist(), strict=True)),
+        **_estimates(result),
         "interval": {
             "method": interval.method if interval is not None else None,
             "level": float(interval.level) if interval is not None else None,
@@ -108,7 +107,16 @@ def _fit(fit: Fit) -> dict[str, Any]:
             {"row": int(row), "fitted": float(at), "residual": float(rest)}
             for row, at, rest in zip(result.rows, result.fitted, result.residuals, strict=True)
         ],
-    }  # fmt: skip
+        "beside": {name: _estimates(one) for name, one in result.beside.items()},
+    }
+
+
+def _estimates(result: LawResult) -> dict[str, Any]:
+    return {
+        "params": _named(result.params),
+        "bse": _named(result.bse),
+        "conf_int": dict(zip(result.names, result.conf_int().to_numpy().tolist(), strict=True)),
+    }
 
 
 def _minima(fit: Fit) -> list[dict[str, Any]]:
