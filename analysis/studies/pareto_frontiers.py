@@ -73,6 +73,20 @@ def _gain(rows: "pd.DataFrame") -> float:
     return float(ordered.share.iloc[-1] - ordered.share.iloc[0])
 
 
+def largest_rise(table: "pd.DataFrame") -> float:
+    """Return the largest rise of the mean test error from fewer examples to more, in its standard errors."""
+    import numpy as np
+
+    rises = [0.0]
+    for _, own in table.sort_values("samples").groupby("sparsity"):
+        errors = [np.array(row) for row in own.test_errors]
+        for more in range(len(errors)):
+            for fewer in errors[:more]:
+                spread = np.sqrt(fewer.var(ddof=1) / len(fewer) + errors[more].var(ddof=1) / len(errors[more]))
+                rises.append(float((errors[more].mean() - fewer.mean()) / max(spread, 1e-12)))
+    return max(rises)
+
+
 def least_delay(table: "pd.DataFrame") -> float | None:
     """Return the median of t_test / t_train, the least of the starts at the largest width; None if nobody learned."""
     from sandtable.analysis.tasks.frontier_tables import grokking_delay
@@ -155,6 +169,12 @@ CLAIMS = (
         "(30, 3), 1000 examples, width 300: everybody learns (least share of both starts).",
         f"{PAPER}, section 4.1; {OURS}", 1, 0.0, lambda table: float(table.share.min()), "at least",
         _is_frontier(lambda config: config.samples == 1000 and config.width == 300),
+    ),
+    Claim(
+        "(30, 3), width 100, 6,000 steps: more data can hurt, the sample-wise double descent (largest rise of the mean "
+        "test error from fewer examples to more, in standard errors).",
+        f"{PAPER}, section 4.1; the bound of three standard errors is this project's", 3, 0.0, largest_rise, "at least",
+        lambda config: isinstance(config, OfflineParity) and config.part == "descent" and config.n == 30,
     ),
     Claim(
         "Lottery, online, as many neurons as hidden bits, 2-sparse start: rewound neurons learn in under half of the "

@@ -94,6 +94,7 @@ def grokking_figure(rows: "pd.DataFrame", run: "Run") -> Figure:
                         lw=0.9, alpha=0.75, label=label if seed == seeds[0] else None,
                     )  # fmt: skip
             one.set(xlabel="steps", title=f"{start_name(row.sparsity)} start", ylim=(0.4, 1.03), xscale="log")
+            one.set_xlim(0.85 * steps[0], 1.15 * steps[-1])
         np.atleast_1d(axes)[0].set_ylabel("accuracy")
         np.atleast_1d(axes)[0].legend(loc="center left")
     row = rows.iloc[0]
@@ -105,25 +106,26 @@ def grokking_figure(rows: "pd.DataFrame", run: "Run") -> Figure:
 
 
 def descent_figure(rows: "pd.DataFrame") -> Figure:
-    """Return the test error at the horizon against the number of examples: each seed's, and the mean."""
-    figure, axes = new_figure(width=5.6, height=3.3)
+    """Return test error and test loss at the horizon against the number of examples: each seed's, and the means."""
+    figure, axes = new_figure(1, 2, width=7.4, height=3.2)
     with house_style():
-        for number, (start, own) in enumerate(rows.sort_values("samples").groupby("sparsity")):
-            x = own.samples * 1.04 ** (2 * number - 1)
-            for at, errors in zip(x, own.test_errors, strict=True):
-                axes.plot([at] * len(errors), errors, ls="", marker=MARKERS[number], ms=3, alpha=0.35,
-                          color=COLOURS[number])  # fmt: skip
-            means = [float(np.mean(errors)) for errors in own.test_errors]
-            axes.plot(own.samples, means, color=COLOURS[number], ls=LINE_STYLES[number], marker="",
-                      label=f"{start_name(float(str(start)))} start, mean")  # fmt: skip
-        axes.axhline(0.5, color=SOFT, lw=0.8, ls=":")
-        axes.set(xscale="log", xlabel="samples m", ylabel="test error", ylim=(-0.02, 0.62))
-        axes.legend(loc="lower left")
+        for one, name in zip(axes, ("test_errors", "test_losses"), strict=True):
+            for number, (start, own) in enumerate(rows.sort_values("samples").groupby("sparsity")):
+                for at, values in zip(own.samples * 1.04 ** (2 * number - 1), own[name], strict=True):
+                    one.plot([at] * len(values), values, ls="", marker=MARKERS[number], ms=3, alpha=0.35,
+                             color=COLOURS[number])  # fmt: skip
+                one.plot(own.samples, own[name].map(np.mean), color=COLOURS[number], ls=LINE_STYLES[number], marker="",
+                         label=f"{start_name(float(str(start)))} start, mean")  # fmt: skip
+            one.axhline(0.5 if name == "test_errors" else 1.0, color=SOFT, lw=0.8, ls=":")
+            one.set(xscale="log", xlabel="samples m", title=name[:-1].replace("_", " ").capitalize())
+            one.set_ylim(bottom=0)
+        axes[0].legend(loc="lower left")
     row = rows.iloc[0]
     return Figure(
-        f"Test error of perceptrons of width {row.width} on the ({row.n}, {row.k})-parity after at most "
-        f"{int(row.steps):,} steps, against the number of examples: seeds and their mean (dotted: guessing).",
-        to_svg(figure, "Test error against samples", "The error is that of guessing, then falls."),
+        f"Test error and hinge loss of perceptrons of width {row.width} on the ({row.n}, {row.k})-parity after at most "
+        f"{int(row.steps):,} steps, against the number of examples: seeds and their mean (dotted: guessing, and an "
+        "output of zero).",
+        to_svg(figure, "Test error and loss against samples", "The error is that of guessing, then falls."),
     )
 
 

@@ -84,8 +84,8 @@ def train_offline(experiment: OfflineParity, run: "Run") -> list[Mapping[str, An
         ``times`` and ``converged`` of each seed, t_test, as ``ConvergenceTimes`` takes them; ``train_times`` and
         ``train_converged``, t_train, the first look at which all of its own examples (of more than ``LARGEST_LOOK``,
         so many) are told right; ``delays``, t_test / t_train of each seed that converged, 1 where it did before it
-        knew its own examples; ``share`` and ``median``; ``test_errors`` at the last look; ``diverged``, how many seeds
-        did.
+        knew its own examples; ``share`` and ``median``; ``test_errors`` and ``test_losses`` at the last look;
+        ``diverged``, how many seeds did.
 
     Raises:
         InputError: A sparsity is out of its range, or the memory is too small; the message names which.
@@ -204,9 +204,10 @@ def _row(experiment: OfflineParity, training: Training, members: slice) -> Mappi
         for at, done in zip(training.best_step[members].tolist(), converged, strict=True)
     ]
     looks = [(row["step"], row) for row in training.history if "validation_accuracy" in row]
+    replicas = range(len(training.stopped))[members]
     known = [
         next((step for step, row in looks if row["validation_train_accuracy"][replica] == 1.0), None)
-        for replica in range(len(training.stopped))[members]
+        for replica in replicas
     ]
     test = ConvergenceTimes(times, converged, experiment.every)
     return {
@@ -218,10 +219,8 @@ def _row(experiment: OfflineParity, training: Training, members: slice) -> Mappi
         "train_times": [end if at is None else at for at, end in zip(known, times, strict=True)],
         "train_converged": [at is not None for at in known],
         "delays": [end / (at or end) for at, end, done in zip(known, times, converged, strict=True) if done],
-        "test_errors": [
-            1 - last_of(row["validation_accuracy"][replica] for _, row in looks)
-            for replica in range(len(training.stopped))[members]
-        ],
+        "test_errors": [1 - last_of(row["validation_accuracy"][replica] for _, row in looks) for replica in replicas],
+        "test_losses": [last_of(row["validation_loss"][replica] for _, row in looks) for replica in replicas],
     }
 
 

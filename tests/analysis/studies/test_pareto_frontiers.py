@@ -10,6 +10,7 @@ from sandtable.analysis.studies.pareto_frontiers import (
     CLAIMS,
     STUDY,
     best_lead,
+    largest_rise,
     least_delay,
     least_gain,
     rewound_over_anew,
@@ -46,6 +47,14 @@ def test_the_shorter_delay_at_the_largest_width_decides():
     narrow = row(30, 2, [5000] * 4, WIDE, delays=[1, 1, 1])
     assert least_delay(pd.DataFrame([*rows, narrow])) == 7
     assert least_delay(pd.DataFrame([row(300, 2, [20_000] * 4, NARROW, delays=[])])) is None
+
+
+def test_a_rise_of_the_test_error_with_more_data_is_told_in_standard_errors():
+    def rows(*errors):
+        return pd.DataFrame([{"sparsity": 2, "samples": m, "test_errors": e} for m, e in enumerate(errors)])
+
+    assert largest_rise(rows([0.5, 0.52], [0.3, 0.32], [0.4, 0.42])) == pytest.approx(0.1 / 0.02 * 2**0.5)
+    assert largest_rise(rows([0.5, 0.52], [0.3, 0.32])) == 0
 
 
 def test_a_median_beyond_the_horizon_counts_as_the_horizon():
