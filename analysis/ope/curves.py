@@ -105,7 +105,7 @@ def _first_episodes(log: LoggedSteps, count: int) -> LoggedSteps:
     if count == log.episodes:
         return log
     rows = int(log.first[count])
-    initial = log.initial_features
+    initial, weight = log.initial_features, log.initial_weight
     if initial is not None and not log.independent and len(initial) == log.episodes:
         initial = initial[:count]
     assert log.features is not None
@@ -121,6 +121,7 @@ def _first_episodes(log: LoggedSteps, count: int) -> LoggedSteps:
         features=log.features[:rows],
         next_features=log.next_features[:rows],
         initial_features=initial,
+        initial_weight=None if weight is None else weight[:count],
         weight=None if log.weight is None else log.weight[:rows],
         independent=log.independent,
     )

@@ -120,6 +120,11 @@ def with_features(log: LoggedSteps, features: FeatureMap, value: ValueOf = "q", 
             f"{log.source or 'the log'}: the target policy takes none of the logged actions: for --value v nothing is "
             "left; use --value q"
         )
+    if log.weight is not None and not log.independent:
+        starting = log.weight[log.first]
+        if not starting.any():
+            raise InputError(f"{log.source or 'the log'}: the weights of all starts are 0, so no value can be told")
+        log = log.with_(initial_weight=starting)
     made = _columns(log, value) if features.name == "columns" else _made(log, features, value, seed, counted)
     return made._replace(ratio=ratio)
 

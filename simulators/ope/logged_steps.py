@@ -5,6 +5,10 @@ from typing import Any, Self
 
 import numpy as np
 
+_OF_ANOTHER_LENGTH = (
+    "actions", "initial_features", "initial_weight", "names", "independent", "source", "warnings",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class LoggedSteps:
@@ -33,6 +37,8 @@ class LoggedSteps:
         next_features: float64 [n, d], the mean under the target policy, 0 after a termination; None as above.
         initial_features: float64 [m, d], the mean under the target policy at m starts; None: those of the log's own
             first steps.
+        initial_weight: float64 [E], >= 0, how often each episode's start counts; None: all 1. ``weight`` does not tell
+            it, which may hold ratios of policies.
         weight: float64 [n], >= 0; None: all 1.
         names: The episodes' names in the log, [E]; None: their numbers.
         rows: Where each row stands in the file, [n], for messages; None: its number.
@@ -57,6 +63,7 @@ class LoggedSteps:
     features: np.ndarray | None = None
     next_features: np.ndarray | None = None
     initial_features: np.ndarray | None = None
+    initial_weight: np.ndarray | None = None
     weight: np.ndarray | None = None
     names: np.ndarray | None = None
     rows: np.ndarray | None = None
@@ -67,7 +74,7 @@ class LoggedSteps:
     def __post_init__(self) -> None:
         for field in fields(self):
             array = getattr(self, field.name)
-            a_row_each = field.name not in ("actions", "initial_features", "names", "independent", "source", "warnings")
+            a_row_each = field.name not in _OF_ANOTHER_LENGTH
             if a_row_each and array is not None and len(array) != len(self.episode):
                 raise ValueError(f"{field.name} has {len(array)} rows, and episode has {len(self.episode)}")
 

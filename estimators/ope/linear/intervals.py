@@ -86,7 +86,7 @@ def influences(result: LinearResult, log: LoggedSteps) -> Influences:
         return Influences(rows, None, False)
     # the influence's instruments are those of the mean start, whatever start's own value is
     values = starts.features @ result.params
-    return Influences(rows, (values - values.mean()) / len(values), starts.of_episodes)
+    return Influences(rows, starts.share * (values - starts.share @ values), starts.of_episodes)
 
 
 def _moved(
@@ -162,10 +162,12 @@ def episode_bootstrap(
     """
     result = estimator.fit(moments_of_log(log, next_taken=next_taken))
     resampled = bootstrap_moments(log, replicates, seed, next_taken)
-    empty = np.asarray(resampled.weight) == 0
+    weight, starting = np.asarray(resampled.weight), np.asarray(resampled.initial_weight)
+    empty = (weight == 0) | (starting == 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RankWarning)
-        refits = estimator.fit(replace(resampled, weight=np.where(empty, 1.0, resampled.weight)))
+        weight, starting = np.where(weight == 0, 1.0, weight), np.where(starting == 0, 1.0, starting)
+        refits = estimator.fit(replace(resampled, weight=weight, initial_weight=starting))
     values = np.where(empty, np.nan, refits.value)
     told = [result.reason] if result.reason else []
     for count, what in (

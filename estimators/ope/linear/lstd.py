@@ -84,7 +84,7 @@ class LSTD:
         total, starts = total_weight(log), starts_of(log)
         value, influence = np.nan, None
         if starts is not None:
-            start = starts.features.mean(axis=0)
+            start = starts.share @ starts.features
             value = float(start @ solution.x)
             # the mean system is triangle^T matrix / total, so h solves it from the right and then from the left
             instrument = total * solve_system(triangle, solve_system(matrix.T, start).x).x

@@ -18,6 +18,7 @@ def moments_of_rows(
     weight: np.ndarray | None = None,
     terminated: np.ndarray | None = None,
     initial_features: np.ndarray | None = None,
+    initial_weight: np.ndarray | None = None,
     next_taken: NextFeatures = "mean",
     next_covariance: np.ndarray | None = None,
     source: str = "the rows",
@@ -32,6 +33,7 @@ def moments_of_rows(
         weight: [n], >= 0; None for 1 each.
         terminated: bool [n]: where true, phi' counts as 0; None where ``next_features`` is 0 there already.
         initial_features: [m, d]; None where no start is known.
+        initial_weight: Of the starts, [m]; None for 1 each.
         next_taken: Whether ``next_features`` are means under the target policy or those of one drawn action.
         next_covariance: Of enumerated next actions, [d, d]; only with means.
         source: What messages call these rows.
@@ -45,14 +47,26 @@ def moments_of_rows(
         raise ValueError(f"features must be [n, d], not {features.shape}")
     sums = Accumulator(features.shape[1], next_taken, source, numbers)
     sums.add(features, next_features, reward, weight, terminated)
-    return sums.moments(initial_features, next_covariance)
+    return sums.moments(initial_features, next_covariance, initial_weight)
 
 
 class Starts(NamedTuple):
-    """The features at the starts of episodes, [m, d], and whether row e belongs to episode e of the log."""
+    """The features at the starts of episodes.
+
+    Attributes:
+        features: [m, d].
+        of_episodes: Whether row e belongs to episode e.
+        weight: How often each counts, [m].
+    """
 
     features: np.ndarray
     of_episodes: bool
+    weight: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Return the weights over their sum, [m]."""
+        return np.asarray(self.weight / self.weight.sum())
 
 
 def starts_of(log: LoggedSteps) -> Starts | None:
@@ -62,9 +76,12 @@ def starts_of(log: LoggedSteps) -> Starts | None:
     each episode's first row, which are those under the target policy only where features are of states.
     """
     phi, _ = features_of(log)
-    if log.initial_features is not None:
-        return Starts(log.initial_features, not log.independent and len(log.initial_features) == log.episodes)
-    return None if log.independent else Starts(np.asarray(phi[log.first]), True)
+    if log.initial_features is None and log.independent:
+        return None
+    starts = np.asarray(phi[log.first]) if log.initial_features is None else log.initial_features
+    of_episodes = not log.independent and len(starts) == log.episodes
+    weighted = of_episodes and log.initial_weight is not None
+    return Starts(starts, of_episodes, np.asarray(log.initial_weight) if weighted else np.ones(len(starts)))
 
 
 def total_weight(log: LoggedSteps) -> float:
@@ -109,6 +126,7 @@ def moments_of_log(
         weight=log.weight,
         terminated=log.terminated,
         initial_features=None if starts is None else starts.features,
+        initial_weight=None if starts is None else starts.weight,
         next_taken=next_taken,
         next_covariance=next_covariance,
         source=log.source or "the log",
@@ -197,7 +215,8 @@ def moments_by_episode(
         share = np.full((count, d), starts.features.mean(axis=0) / log.episodes)
         starting, known = share, np.full(count, 1.0 / log.episodes)
     elif starts is not None:
-        starting, known = np.asarray(starts.features, dtype=np.float64)[chosen], np.ones(count)
+        known = starts.weight[chosen]
+        starting = known[:, None] * np.asarray(starts.features, dtype=np.float64)[chosen]
     else:
         starting, known = np.zeros((count, d)), np.zeros(count)
     return Moments(

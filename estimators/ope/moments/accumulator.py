@@ -140,13 +140,17 @@ class Accumulator:
         return f"{self.source}, row {number if self.numbers is None else self.numbers[number]}"
 
     def moments(
-        self, initial_features: np.ndarray | None = None, next_covariance: np.ndarray | None = None
+        self,
+        initial_features: np.ndarray | None = None,
+        next_covariance: np.ndarray | None = None,
+        initial_weight: np.ndarray | None = None,
     ) -> Moments:
         """Return the moments of all rows that were added.
 
         Args:
-            initial_features: [m, d], the features at m starts, each of weight 1; None where no start is known.
+            initial_features: [m, d], the features at m starts; None where no start is known.
             next_covariance: Sum of phi' phi'^T over enumerated next actions, [d, d], where the rows held means.
+            initial_weight: Of the starts, [m]; None for 1 each.
 
         Raises:
             InputError: No row has been added, or all weights are 0; an initial feature is not finite.
@@ -160,6 +164,7 @@ class Accumulator:
         if not np.isfinite(starts).all():
             row = int(np.argmin(np.isfinite(starts).all(axis=1)))
             raise InputError(f"{self.source}: initial_features, row {row}: every number must be finite")
+        known = np.ones(len(starts)) if initial_weight is None else np.asarray(initial_weight, dtype=np.float64)
         drawn = self.next_features == "drawn"
         taken: Literal["enumerated", "drawn"] | None = "enumerated" if next_covariance is not None else None
         return Moments(
@@ -169,8 +174,8 @@ class Accumulator:
             cross_covariance=self._cross.copy(),
             reward_moment=self._reward.copy(),
             reward_square=np.asarray(self._reward_square),
-            initial_features=starts.sum(axis=0),
-            initial_weight=float(len(starts)),
+            initial_features=known @ starts,
+            initial_weight=float(known.sum()),
             next_covariance=self._next.copy() if drawn else next_covariance,
             next_features=self.next_features,
             next_covariance_from="drawn" if drawn else taken,

@@ -1,14 +1,17 @@
 """Features of a log: what follows is a mean over the target policy's actions, or is weighted by the policies' ratio."""
 
 import sys
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from sandtable.estimators.ope.features import load_features, with_features
+from sandtable.estimators.ope.linear.intervals import cluster, episode_bootstrap, one_step_bootstrap
 from sandtable.estimators.ope.linear.lstd import LSTD
 from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.ope.instances.catalogue import instance
 from sandtable.simulators.ope.linear_mdp import LinearMDP
 
 
@@ -129,6 +132,36 @@ def test_random_features_approach_the_gaussian_kernel():
     scaled = ((position - position.mean(axis=0)) / position.std(axis=0))[:30]
     distance = ((scaled[:, None] - scaled[None]) ** 2).sum(axis=-1)
     assert np.abs(made @ made.T - np.exp(-distance / (2 * 1.5**2))).max() < 0.1
+
+
+@pytest.mark.parametrize("value", ["q", "v"])
+def test_an_episode_of_weight_two_is_one_that_is_there_twice(value):
+    """Starts too: the world begins in any of its states."""
+    drawn = instance("random", seed=2, states=3, actions=2, features=6)
+    even = {"initial": np.full(3, 1 / 3), "data": np.full((3, 2), 1 / 6), "behaviour": np.full((3, 2), 1 / 2)}
+    mdp = replace(drawn, horizon=6, **even)
+    log = bare(LinearMDP(mdp).sample(200, 3, "episodes"))
+    count = np.where(np.arange(log.episodes) % 3 == 0, 2, 1)
+    chosen = np.repeat(np.arange(log.episodes), count)
+    length = log.last - log.first + 1
+    rows = np.concatenate([np.arange(log.first[one], log.last[one] + 1) for one in chosen])
+    each = {
+        one.name: getattr(log, one.name)[rows]
+        for one in fields(log)
+        if isinstance(getattr(log, one.name), np.ndarray) and len(getattr(log, one.name)) == len(log)
+    }
+    twice = log.with_(**each | {"episode": np.repeat(np.arange(len(chosen)), length[chosen]), "names": None})
+    weighted = log.with_(weight=count[log.episode].astype(float))
+    ours, theirs = (with_features(one, load_features("tabular"), value) for one in (weighted, twice))
+    assert lstd(ours, 0.9).value == pytest.approx(lstd(theirs, 0.9).value, rel=1e-9)
+    assert lstd(ours, 0.9).value != pytest.approx(lstd(with_features(log, load_features("tabular"), value), 0.9).value)
+    result, steps = lstd(ours, 0.9), ours.weighted
+    told = episode_bootstrap(LSTD(0.9), steps, 50), cluster(result, steps), one_step_bootstrap(result, steps, 50)
+    assert told[0].se == pytest.approx(told[1].se, rel=0.4)
+    assert told[2].se == pytest.approx(told[1].se, rel=0.4)
+    none = log.with_(weight=(log.step > 0).astype(float))
+    with pytest.raises(InputError, match="weights of all starts are 0"):
+        with_features(none, load_features("tabular"), value)
 
 
 def test_first_actions_are_weighted_where_features_are_columns_of_pairs(graph):
