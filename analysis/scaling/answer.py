@@ -43,8 +43,10 @@ def _sentence(fit: Fit, level: float) -> str:
         offset = f", above an offset of {told('offset')}" if "offset" in result.names else ""
         text = f"{response} goes as {cause} to the power {told('exponent')}{offset}, {by}"
     else:
-        first = result.names[-1]
-        text = f"{first} is {told(first)}, {by}"
+        lines = [name for name in result.names if name.endswith("_exponent")]
+        name = lines[0] if lines else result.names[-1]  # of lines through minima, else delta
+        what = f"the {name.removesuffix('_exponent')} of minima goes as compute to the power" if lines else f"{name} is"
+        text = f"{what} {told(name)}, {by}"
     if fit.job.group:
         return f"In {fit.job.group}, {text}{_forecast(fit)}."
     return f"{text[0].upper()}{text[1:]}{_forecast(fit)}."

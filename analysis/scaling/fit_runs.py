@@ -96,6 +96,7 @@ def fit_runs(
     file = within(file, settings)
     jobs, skipped = plan(file, settings)
     fits: list[Fit] = []
+    failed: list[Skipped] = []
     for job in jobs:
         stage(f"fitting {job.name}" + ("" if job.size == "parameters" else ", non-embedding parameters"))
         try:
@@ -104,11 +105,11 @@ def fit_runs(
             if settings.law != "auto":
                 raise
             about = ", ".join(filter(None, [job.group, "" if job.size == "parameters" else "non-embedding parameters"]))
-            skipped.append(Skipped(job.law, f"{about}: {error}" if about else str(error)))
+            failed.append(Skipped(job.law, f"{about}: {error}" if about else str(error)))
             continue
         fits.append(Fit(job, result))
     if not fits:
-        reasons = "; ".join(f"{one.law}: {one.reason}" for one in skipped)
+        reasons = "; ".join(f"{one.law}: {one.reason}" for one in failed or skipped)
         raise InputError(f"no law can be fitted: {reasons}")
     if settings.holdout_above is not None:
         stage("forecasting what was held out")
@@ -119,7 +120,7 @@ def fit_runs(
         file=file,
         settings=settings,
         fits=tuple(fits),
-        skipped=tuple(skipped),
+        skipped=tuple(dict.fromkeys([*failed, *skipped])),
         warnings=tuple(_warnings(file, fits, settings)),
     )
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -111,12 +112,13 @@ def run_scaling_law(
         ``answer``, a sentence.
     """
     recorder = Recorder()
-    found = fit_runs(file, settings, stage)
-    usable()
-    stage("writing the report")
-    told = document(found, REPORT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of logarithms of laws that the runs do not determine
+        found = fit_runs(file, settings, stage)
+        usable()
+        stage("writing the report")
+        told, drawn = document(found, REPORT), figures.every(found)
     provenance = {"source": name, "settings": asdict(settings), **recorder.finished()}
-    drawn = figures.every(found)
     run.write_json(RESULTS, told)
     run.write_text(FITS, fits_csv(found))
     for one in drawn:

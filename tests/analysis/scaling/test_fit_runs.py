@@ -92,6 +92,18 @@ def test_sparse_minima_get_lines_and_no_surface(tmp_path):
     assert chosen(found).result.params["N_exponent"] == pytest.approx(0.5)
 
 
+def test_losses_of_minima_alone_get_a_line_and_a_sentence(tmp_path):
+    flops = np.geomspace(1e17, 1e21, 12)
+    found = fitted(tmp_path, pd.DataFrame({"C": flops, "loss": 30 * flops**-0.06}))
+    assert answer(found).startswith("The loss of minima goes as compute to the power −0.06")
+
+
+def test_runs_of_one_loss_determine_nothing_and_that_is_told(tmp_path):
+    found = fitted(tmp_path, table().assign(loss=3.0), law="approach3")
+    assert {one.code for one in found.warnings} == {"at_bound"}
+    assert chosen(found).result.conf_int().isna().to_numpy().any()
+
+
 def test_budgets_outside_the_bounds_are_left_out_and_told(tmp_path):
     found = fitted(tmp_path, table(), min_flops=1e18, max_flops=1e20)
     assert len(found.file.runs) == 27
@@ -151,7 +163,7 @@ def test_percentiles_run_the_whole_procedure_again_and_hold_the_truth(tmp_path):
         (table().head(4), {"law": "approach3"}, "approach3 has 5 parameters .* there are 4"),
         (table(budgets=1), {"law": "approach3"}, "all runs are of one budget"),
         (table(budgets=1), {"law": "approach2"}, "runs at two budgets at least"),
-        (table(budgets=1), {}, "no law can be fitted"),
+        (table(budgets=1), {}, "no law can be fitted: approach3: rows 2, .* all runs are of one budget"),
         (table().assign(loss=0.0), {}, "loss must be above 0"),
         (table()[["C", "loss"]], {"law": "approach3"}, "--law approach3: it needs loss and two of"),
         (table(), {"law": "compute"}, "it needs --response"),
