@@ -50,7 +50,8 @@ def read_npz_log(path: Path) -> LogRows:
     except InputError:
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: the file cannot be read as npz ({' '.join(str(error).split())})") from error
+        told = "it is neither npz nor npy" if "pickle" in str(error) else " ".join(str(error).split())
+        raise InputError(f"{path}: the file cannot be read as npz ({told})") from error
     return rows_of_arrays(str(path), raw)
 
 

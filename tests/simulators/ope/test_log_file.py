@@ -275,6 +275,9 @@ def test_files_that_are_no_logs_are_refused(tmp_path, write):
     (tmp_path / "no.npz").write_bytes(b"PK\x03\x04 nonsense")
     with pytest.raises(InputError, match="cannot be read as npz"):
         read_log(tmp_path / "no.npz")
+    (tmp_path / "no.npz").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="it is neither npz nor npy"):  # and not an advice to unpickle it
+        read_log(tmp_path / "no.npz")
     np.save(tmp_path / "one.npy", np.ones(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(InputError, match="this is one array"):
