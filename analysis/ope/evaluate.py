@@ -14,7 +14,7 @@ from sandtable.analysis.ope.settings import EvaluateSettings
 from sandtable.estimators.ope.linear.intervals import bootstrap_moments
 from sandtable.estimators.ope.linear.verdict import Verdict, verdict
 from sandtable.estimators.ope.value_estimate import ValueEstimate
-from sandtable.estimators.ope.weighting.importance_weights import Overlap, overlap
+from sandtable.estimators.ope.weighting.importance_weights import Overlap, overlap, why_unweighted
 
 DIAGNOSTICS = (
     "distribution_shift", "norm", "spectral_radius", "spectral_radius_ci", "symmetric_part",
@@ -215,20 +215,29 @@ def document(result: Evaluation, report: str) -> dict[str, Any]:
         "initial": prepared.initial,
         "estimates": [finite(row, f"estimates.{row['estimator']}", warned, row["status"] == "not run") for row in rows],
         "diagnostics": finite({name: found[name] for name in DIAGNOSTICS}, "diagnostics", warned),
-        "overlap": finite(
-            {
-                "ess": result.overlap.effective_sample_size,
-                "max_weight": result.overlap.max_weight,
-                "zero_behaviour_rows": result.overlap.zero_behaviour_rows,
-                "unsupported_mass": result.overlap.unsupported_mass,
-            },
-            "overlap",
-            warned,
-        ),
+        "overlap": finite(_overlap_of(result, warned), "overlap", warned),
         "warnings": warned,
         "report": report,
     }
     return told
+
+
+def _overlap_of(result: Evaluation, warned: list[str]) -> dict[str, Any]:
+    """Return the overlap's numbers; what the log does not tell is None, with the reason."""
+    log, covered = result.prepared.log, result.overlap
+    reason = "the log does not hold both policies' probabilities above 0" if log.independent else why_unweighted(log)
+    told = {
+        "ess": covered.effective_sample_size,
+        "max_weight": covered.max_weight,
+        "zero_behaviour_rows": covered.zero_behaviour_rows,
+        "unsupported_mass": covered.unsupported_mass,
+    }
+    for name, value in told.items():
+        if np.isnan(value):
+            unseen = "the target policy's probabilities of every action are not known"
+            why = unseen if name == "unsupported_mass" else reason
+            warned.append(f"overlap.{name}: null, for {why}")
+    return {name: None if np.isnan(value) else value for name, value in told.items()}
 
 
 def finite(value: Any, name: str, warned: list[str], silent: bool = False) -> Any:

@@ -164,7 +164,9 @@ def test_a_zero_behaviour_probability_stops_what_divides_by_it(graph):
     never[3] = 0.0
     result = found(log.with_(behaviour_probability=never), 0.98, features="tabular")
     assert "behaviour_probability is 0 in 1 rows" in result.estimate("dr").reason
-    assert document(result, "x")["overlap"]["zero_behaviour_rows"] == 1
+    told = document(result, "x")
+    assert (told["overlap"]["zero_behaviour_rows"], told["overlap"]["ess"]) == (1, None)
+    assert f"overlap.ess: null, for {result.estimate('dr').reason}" in told["warnings"]
     assert result.estimate("lstd").status == "ok"
 
 
