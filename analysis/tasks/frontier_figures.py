@@ -109,15 +109,16 @@ def descent_figure(rows: "pd.DataFrame") -> Figure:
     """Return test error and test loss at the horizon against the number of examples: each seed's, and the means."""
     figure, axes = new_figure(1, 2, width=7.4, height=3.2)
     with house_style():
-        for one, name in zip(axes, ("test_errors", "test_losses"), strict=True):
+        measures = (("test_errors", "Test error", 0.5), ("test_losses", "Test loss", 1.0))
+        for one, (name, title, guessing) in zip(axes, measures, strict=True):
             for number, (start, own) in enumerate(rows.sort_values("samples").groupby("sparsity")):
                 for at, values in zip(own.samples * 1.04 ** (2 * number - 1), own[name], strict=True):
                     one.plot([at] * len(values), values, ls="", marker=MARKERS[number], ms=3, alpha=0.35,
                              color=COLOURS[number])  # fmt: skip
                 one.plot(own.samples, own[name].map(np.mean), color=COLOURS[number], ls=LINE_STYLES[number], marker="",
                          label=f"{start_name(float(str(start)))} start, mean")  # fmt: skip
-            one.axhline(0.5 if name == "test_errors" else 1.0, color=SOFT, lw=0.8, ls=":")
-            one.set(xscale="log", xlabel="samples m", title=name[:-1].replace("_", " ").capitalize())
+            one.axhline(guessing, color=SOFT, lw=0.8, ls=":")
+            one.set(xscale="log", xlabel="samples m", title=title)
             one.set_ylim(bottom=0)
         axes[0].legend(loc="lower left")
     row = rows.iloc[0]
