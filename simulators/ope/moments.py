@@ -1,6 +1,7 @@
 """Moments: what of a log, or of a finite world, every linear estimator of a value needs."""
 
 import os
+import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -164,7 +165,7 @@ class Moments:
         """Read what ``save`` wrote.
 
         Raises:
-            InputError: The file does not hold moments.
+            InputError: There is no such file, or it does not hold moments.
         """
         try:
             with np.load(path, allow_pickle=False) as held:
@@ -173,5 +174,7 @@ class Moments:
                 name: array if array.ndim or name in _TRAILING else array.item() for name, array in arrays.items()
             }
             return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError, EOFError) as error:
+        except FileNotFoundError:
+            raise InputError(f"{path}: there is no such file") from None
+        except (ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: holds no moments: {error}") from error

@@ -23,7 +23,7 @@ def moments_of_tensors(
 
     Args:
         features: phi, [n, d], of any real type.
-        next_features: phi', [n, d], on the same device.
+        next_features: phi', [n, d], on the same device, 0 after a termination.
         reward: [n].
         weight: [n], >= 0; None for 1 each.
         initial_features: [m, d]; None where no start is known.

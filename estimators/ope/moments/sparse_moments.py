@@ -146,7 +146,7 @@ def moments_of_sparse(
 
     Args:
         features: phi, sparse [n, d].
-        next_features: phi', sparse [n, d].
+        next_features: phi', sparse [n, d], 0 after a termination.
         reward: [n].
         weight: [n], >= 0; None for 1 each.
         initial_features: Sparse or dense, [m, d]; None where no start is known.

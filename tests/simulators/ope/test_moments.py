@@ -67,6 +67,11 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, batch, drawn):
 
 def test_another_file_holds_no_moments(tmp_path):
     np.savez(tmp_path / "other.npz", rows=np.ones(2))
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(InputError, match=r"broken\.npz: holds no moments"):
+        Moments.load(tmp_path / "broken.npz")
+    with pytest.raises(InputError, match="there is no such file"):
+        Moments.load(tmp_path / "none.npz")
     with pytest.raises(InputError, match=r"other\.npz: holds no moments"):
         Moments.load(tmp_path / "other.npz")
 
