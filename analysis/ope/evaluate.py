@@ -25,6 +25,8 @@ FEWEST_EFFECTIVE = 10.0
 """Effective episodes from which on a weighted estimate is worth naming."""
 MOST_WORK = 200 * 250**3
 """Resamples times cubed features that the verdict may take; with more features it makes fewer, 20 at least."""
+MOST_SUMS = 4 * 10**11
+"""Resamples times episodes times squared features that it may take, a minute of one core; then likewise."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def evaluate(
         resamples = resamples_of(prepared, settings)
         if resamples < settings.bootstrap:
             told.append(
-                f"with {prepared.moments.features} features the regime's sampling error comes from {resamples} "
-                f"resamples, not {settings.bootstrap}"
+                f"with {prepared.moments.features:,} features and {prepared.log.episodes:,} episodes or rows to draw the "
+                f"regime's sampling error comes from {resamples} resamples, not {settings.bootstrap}"
             )
         found = verdict(
             log, settings.discount, ridge=settings.ridge, alpha=settings.alpha, replicates=resamples,
@@ -116,7 +118,9 @@ def evaluate(
 
 def resamples_of(prepared: Prepared, settings: EvaluateSettings) -> int:
     """Return how many resamples the verdict makes: those that were asked for, or what the features leave time for."""
-    return int(min(settings.bootstrap, max(20, MOST_WORK // prepared.moments.features**3)))
+    squared = prepared.moments.features**2
+    most = min(MOST_WORK // (squared * prepared.moments.features), MOST_SUMS // (squared * prepared.log.episodes))
+    return int(min(settings.bootstrap, max(20, most)))
 
 
 def choose(values: list[ValueEstimate], found: Verdict, covered: Overlap) -> str | None:

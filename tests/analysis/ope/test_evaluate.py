@@ -206,6 +206,13 @@ def test_redundant_features_have_their_rank_told(graph):
     assert result.estimate("td").status == "ok"
 
 
+def test_where_resamples_cost_much_there_are_fewer_and_it_is_told(graph, monkeypatch):
+    _, log = graph
+    monkeypatch.setattr("sandtable.analysis.ope.evaluate.MOST_SUMS", 30 * 800 * 14**2)
+    result = found(log, 0.98, features="tabular")
+    assert any("comes from 30 resamples, not 200" in warning for warning in result.warnings)
+
+
 def test_discount_one_without_an_end_runs_no_fixed_point():
     log = LinearMDP("R1b", horizon=20).sample(40, 1, "episodes")
     result = found(log, 1.0)
