@@ -78,8 +78,8 @@ def evaluate(
         resamples = resamples_of(prepared, settings)
         if resamples < settings.bootstrap:
             told.append(
-                f"with {prepared.moments.features:,} features and {prepared.log.episodes:,} episodes or rows to draw the "
-                f"regime's sampling error comes from {resamples} resamples, not {settings.bootstrap}"
+                f"with {prepared.moments.features:,} features and {prepared.log.episodes:,} episodes (or independent "
+                f"rows) the regime's sampling error comes from {resamples} resamples, not {settings.bootstrap}"
             )
         found = verdict(
             log, settings.discount, ridge=settings.ridge, alpha=settings.alpha, replicates=resamples,
