@@ -1,72 +1,22 @@
-"""The figures of a report on scaling laws: as SVG for the page, and as SVG and PDF files for a paper."""
+"""The figures of a report on scaling laws, in the order in which it shows them."""
 
-import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sandtable.analysis.figures import (
-    COLOURS,
-    LINE_STYLES,
-    MARKERS,
-    SOFT,
-    house_style,
-    inline_svg,
-    new_figure,
-    plain,
-    svg_file,
-)
-from sandtable.analysis.report import Figure
+from sandtable.analysis.figures import COLOURS, LINE_STYLES, MARKERS, SOFT, house_style, new_figure
 from sandtable.analysis.scaling.answer import number
+from sandtable.analysis.scaling.drawing import ABOVE, NAMES, Drawing, drawing, of_group, plain_ticks, suffix
 from sandtable.analysis.scaling.fit_runs import Fit, ScalingLaws
+from sandtable.analysis.scaling.isoflop_figures import isoflop, training
 from sandtable.estimators.scaling.forecast import compute_optimal
 from sandtable.estimators.scaling.next_run import budgets_of
-from sandtable.estimators.scaling.parametric import ParametricResult, loss_of
-from sandtable.simulators.scaling.runs import split_budgets
-
-ABOVE: Any = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 3, "borderaxespad": 0.3}
-"""Where a legend hides no data."""
-
-BLUES = ("#9ecae1", "#08306b")
-"""Least and greatest budget."""
-
-MOST_BUDGETS = 12
-"""Drawn on one page of isoFLOP curves; of more, evenly spread ones are drawn."""
+from sandtable.estimators.scaling.parametric import ParametricResult
 
 BAND_POINTS = 9
 """At which bands are computed; between them they are drawn as lines, which in logs they nearly are."""
-
-NAMES = {"parameters": "parameters N", "data": "data D", "flops": "compute C, FLOP", "loss": "loss, nats"}
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure for the page and for files.
-
-    Attributes:
-        name: Of its files.
-        place: The section that shows it.
-        block: For the page.
-        svg_file: A whole SVG file, text as text.
-        pdf_file: PDF, fonts embedded.
-    """
-
-    name: str
-    place: str
-    block: Figure
-    svg_file: bytes
-    pdf_file: bytes
-
-
-def _drawing(figure: Any, name: str, place: str, title: str, caption: str) -> Drawing:
-    text, file = svg_file(figure), io.BytesIO()
-    figure.set_layout_engine("none")  # it is laid out now
-    with house_style():
-        figure.savefig(file, format="pdf", metadata={"CreationDate": None})
-    block = Figure(caption, inline_svg(text, title, caption))
-    return Drawing(name, place, block, text.encode(), file.getvalue())
 
 
 def every(found: ScalingLaws) -> list[Drawing]:
@@ -81,144 +31,16 @@ def every(found: ScalingLaws) -> list[Drawing]:
     return list(drawn.values())
 
 
-def _suffix(fit: Fit) -> str:
-    """Return what tells the files of a group from those of others."""
-    kept = "".join(letter if letter.isalnum() else "-" for letter in fit.job.group)
-    return f"-{kept}" if kept else ""
-
-
-def _of_group(fit: Fit) -> str:
-    return f" ({plain(fit.job.group)})" if fit.job.group else ""
-
-
-def _shades(count: int) -> list[str]:
-    """Return blues from light to dark."""
-    from matplotlib.colors import LinearSegmentedColormap, to_hex
-
-    scale = LinearSegmentedColormap.from_list("budgets", ["#7fb8dc", "#3b7fb5", "#08306b"])
-    return [to_hex(scale(value)) for value in np.linspace(0, 1, max(count, 1))]
-
-
-def isoflop(found: ScalingLaws) -> Iterator[Drawing]:
-    """Draw loss against size at every budget, the laws through them, and the minima."""
-    for fit in found.of("approach2") or found.of("approach3"):
-        if not fit.main:
-            continue
-        surfaces = [one for one in found.of("approach3") if one.main and one.job.group == fit.job.group]
-        yield _isoflop(fit, surfaces[0] if surfaces else None)
-
-
-def _isoflop(fit: Fit, surface: Fit | None) -> Drawing:
-    runs = fit.job.runs
-    flops, parameters = runs.column("flops"), runs.column("parameters")
-    data, loss = runs.column("data"), runs.column("loss")
-    labels = runs.budget if runs.budget is not None else split_budgets(flops)
-    order = np.unique(labels)
-    shown = order[np.unique(np.linspace(0, len(order) - 1, min(MOST_BUDGETS, len(order))).round().astype(int))]
-    with house_style():
-        figure, axes = new_figure(height=3.8)
-        for shade, label in zip(_shades(len(shown)), shown, strict=True):
-            here = labels == label
-            sizes, losses = parameters[here], loss[here]
-            axes.plot(sizes, losses, linestyle="none", marker="o", color=shade, markersize=4)
-            grid = np.geomspace(sizes.min(), sizes.max(), 80)
-            if fit.job.law == "approach2" and len(np.unique(sizes)) >= 3:
-                curve = np.polyval(np.polyfit(np.log(sizes), losses, 2), np.log(grid))
-                axes.plot(grid, curve, color=shade, marker="none", linestyle="-", linewidth=1.2)
-            if surface is not None:
-                product = float(np.exp(np.mean(np.log(sizes) + np.log(data[here]))))
-                fitted = loss_of(surface.result.params.to_numpy(), grid, product / grid)
-                axes.plot(grid, fitted, color=shade, marker="none", linestyle=":", linewidth=1.4)
-            axes.annotate(
-                number(float(f"{np.median(flops[here]):.2g}")), (sizes.max(), losses[np.argmax(sizes)]), xytext=(5, 0),
-                textcoords="offset points", fontsize=7, color=shade, va="center",
-            )  # fmt: skip
-        _mark_minima(axes, fit)
-        axes.set(xscale="log", yscale="log", xlabel="parameters N", ylabel="loss, nats")
-        _plain_ticks(axes.yaxis, loss)
-        axes.margins(x=0.08)
-        _legend_of_lines(axes, fit, surface)
-    told = "Loss against size; numbers at the right ends are budgets in FLOP."
-    if fit.job.law == "approach2":
-        told += " Solid: the parabola of each budget, with its minimum."
-    if surface is not None:
-        told += " Dotted: the surface of approach3."
-    name = f"isoflop{_suffix(fit)}"
-    return _drawing(figure, name, "isoflop", f"IsoFLOP curves{_of_group(fit)}", told)
-
-
-def training(found: ScalingLaws) -> Iterator[Drawing]:
-    """Draw the training curves of Approach 1 against compute, with the points of their envelope."""
-    for fit in found.of("approach1"):
-        runs, table = fit.job.runs, fit.result.minima
-        if not fit.main or table is None:
-            continue
-        flops, loss, names, sizes = (runs.column(name) for name in ("flops", "loss", "run", "parameters"))
-        order = np.unique(sizes)
-        with house_style():
-            figure, axes = new_figure(height=3.6)
-            for shade, size in zip(_shades(len(order)), order, strict=True):
-                for name in np.unique(names[sizes == size]):
-                    here = (sizes == size) & (names == name)
-                    axes.plot(flops[here], loss[here], color=shade, marker="none", linestyle="-", linewidth=1)
-            axes.plot(
-                table["flops"], table["loss"], linestyle="none", marker="D", color="#D55E00", zorder=5,
-                label="where a size is best",
-            )  # fmt: skip
-            axes.set(xscale="log", yscale="log", xlabel=NAMES["flops"], ylabel=NAMES["loss"])
-            _plain_ticks(axes.yaxis, loss)
-            axes.legend(**ABOVE)
-        caption = "Training curves of small (light) to large (dark) models, and the middle of where each size is best."
-        yield _drawing(figure, f"curves{_suffix(fit)}", "isoflop", f"Training curves{_of_group(fit)}", caption)
-
-
-def _mark_minima(axes: Any, fit: Fit) -> None:
-    """Mark the minima of the parabolas: full where they count, hollow at an edge."""
-    table = fit.result.minima
-    if table is None:
-        return
-    for on_edge, face in ((False, "#D55E00"), (True, "white")):
-        part = table[(table["on_edge"].astype(bool) == on_edge) & np.isfinite(table["parameters"])]
-        axes.plot(
-            part["parameters"], part["loss"], linestyle="none", marker="D", color="#D55E00", markerfacecolor=face,
-            markersize=5.5, zorder=5,
-        )  # fmt: skip
-
-
-def _legend_of_lines(axes: Any, fit: Fit, surface: Fit | None) -> None:
-    from matplotlib.lines import Line2D
-
-    entries = [Line2D([], [], linestyle="none", marker="o", color=BLUES[1], label="runs")]
-    if fit.job.law == "approach2":
-        entries.append(Line2D([], [], color=BLUES[1], marker="none", linestyle="-", label="parabola"))
-        entries.append(Line2D([], [], linestyle="none", marker="D", color="#D55E00", label="minimum"))
-    if surface is not None:
-        entries.append(Line2D([], [], color=BLUES[1], marker="none", linestyle=":", label="approach3"))
-    axes.legend(handles=entries, **{**ABOVE, "ncols": 4})
-
-
-def _plain_ticks(axis: Any, values: np.ndarray) -> None:
-    """Label a logarithmic axis that spans less than two decades by plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
-    if np.nanmax(values) / np.nanmin(values) > 100:
-        return
-    few = np.nanmax(values) / np.nanmin(values) < 4
-    axis.set_major_locator(MaxNLocator(6) if few else LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def optima(found: ScalingLaws) -> Iterator[Drawing]:
     """Draw the optimal size, and the optimal data, against compute by every law that tells them, with bands."""
     laws = [fit for fit in found.fits if fit.main and "N_exponent" in fit.result.names]
     for group in dict.fromkeys(fit.job.group for fit in laws):
         fits = [fit for fit in laws if fit.job.group == group]
-        yield _drawing(
+        yield drawing(
             _against_compute(fits, ("parameters", "data"), found.settings.level),
-            f"optima{_suffix(fits[0])}",
+            f"optima{suffix(fits[0])}",
             "optima",
-            f"Compute-optimal size and data{_of_group(fits[0])}",
+            f"Compute-optimal size and data{of_group(fits[0])}",
             f"Optimal parameters and data against compute, with {found.settings.level:.0%} bands. Shaded: beyond the "
             "budgets that were run, where no run can contradict a law.",
         )
@@ -279,12 +101,12 @@ def responses(found: ScalingLaws) -> Iterator[Drawing]:
             what = {"returns": "return"}.get(fit.job.response, NAMES.get(fit.job.response, fit.job.response))
             axes.set(xscale="log", yscale="log", xlabel=NAMES[cause], ylabel=what)
             if cause == "loss":
-                _plain_ticks(axes.xaxis, grid)
-            _plain_ticks(axes.yaxis, y)
+                plain_ticks(axes.xaxis, grid)
+            plain_ticks(axes.yaxis, y)
             axes.legend(**ABOVE)
         words = [name.split(",")[0] for name in (what, NAMES[cause])]
         caption = f"The {words[0]} of each run against {words[1]}, and the law with its band."
-        yield _drawing(figure, f"{fit.job.law}{_suffix(fit)}", "optima", f"Law of {what}{_of_group(fit)}", caption)
+        yield drawing(figure, f"{fit.job.law}{suffix(fit)}", "optima", f"Law of {what}{of_group(fit)}", caption)
 
 
 def _along(function: Callable[..., np.ndarray], grid: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -319,7 +141,7 @@ def residuals(found: ScalingLaws) -> Iterator[Drawing]:
             "bend together."
         )
         title = f"Residuals of {fit.job.name}"
-        yield _drawing(figure, f"residuals-{fit.job.law}{_suffix(fit)}", "residuals", title, caption)
+        yield drawing(figure, f"residuals-{fit.job.law}{suffix(fit)}", "residuals", title, caption)
 
 
 def profile_curves(found: ScalingLaws) -> Iterator[Drawing]:
@@ -345,7 +167,7 @@ def profile_curves(found: ScalingLaws) -> Iterator[Drawing]:
             f"Shaded: the {found.settings.level:.0%} interval. A parabola means that a standard error would have told "
             "as much."
         )
-        yield _drawing(figure, f"profiles{_suffix(fit)}", "profiles", f"Profiles of {fit.job.name}", caption)
+        yield drawing(figure, f"profiles{suffix(fit)}", "profiles", f"Profiles of {fit.job.name}", caption)
 
 
 def hold_outs(found: ScalingLaws) -> Iterator[Drawing]:
@@ -371,12 +193,12 @@ def hold_outs(found: ScalingLaws) -> Iterator[Drawing]:
             what = {"returns": "return"}.get(fit.job.response, fit.job.response)
             axes.set(xscale="log", yscale="log", xlabel=f"observed {what}", ylabel=f"foretold {what}")
             for axis in (axes.xaxis, axes.yaxis):
-                _plain_ticks(axis, values)
+                plain_ticks(axis, values)
             axes.legend(**ABOVE)
         above = number(found.settings.holdout_above or 0.0)
         caption = f"Runs above {above} FLOP, foretold by {fit.job.name} from the runs below."
-        name = f"holdout-{fit.job.law}{_suffix(fit)}"
-        yield _drawing(figure, name, "holdout", f"Hold-out of {fit.job.name}", caption)
+        name = f"holdout-{fit.job.law}{suffix(fit)}"
+        yield drawing(figure, name, "holdout", f"Hold-out of {fit.job.name}", caption)
 
 
 def next_runs(found: ScalingLaws) -> Iterator[Drawing]:
@@ -402,4 +224,4 @@ def next_runs(found: ScalingLaws) -> Iterator[Drawing]:
             "How much narrower one more run, of the best size for its budget, would make the intervals of "
             f"{fit.job.name}. Shaded: budgets above those that were run."
         )
-        yield _drawing(figure, f"next-run{_suffix(fit)}", "next_run", f"What to run next, for {fit.job.name}", caption)
+        yield drawing(figure, f"next-run{suffix(fit)}", "next_run", f"What to run next, for {fit.job.name}", caption)

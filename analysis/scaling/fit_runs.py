@@ -13,7 +13,6 @@ from sandtable.estimators.scaling.forecast import HoldOut, compute_optimal, hold
 from sandtable.estimators.scaling.isoflop import IsoFlop, ProcedureBias, procedure_bias
 from sandtable.estimators.scaling.law_result import LawResult
 from sandtable.estimators.scaling.next_run import budgets_of
-from sandtable.estimators.scaling.parametric import ParametricResult
 from sandtable.estimators.scaling.power_law import PowerLaw
 from sandtable.estimators.scaling.residual_trends import Trend, residual_trends
 from sandtable.estimators.scaling.sensitivity import Sensitivity, sensitivity
@@ -280,8 +279,3 @@ def _extrapolation(fit: Fit, name: str) -> list[Finding]:
         f"({budgets[0]:.3g} to {budgets[-1]:.3g}); intervals know nothing of a law that changes"
     )
     return [Finding("extrapolation", message.replace("e+", "e"))]
-
-
-def parametric(fit: Fit) -> ParametricResult | None:
-    """Return the result of Approach 3, with its sample; None for another law."""
-    return fit.result if isinstance(fit.result, ParametricResult) else None

@@ -1,30 +1,19 @@
 """The report on scaling laws: the answer and its warnings first, then what a scientist needs to check them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sandtable.analysis.report import Block, Column, Interval, KeyFigure, Note, Report, Section, Table
+from sandtable.analysis.report import Block, Column, KeyFigure, Note, Report, Section, Table
 from sandtable.analysis.scaling.answer import answer, chosen, number, with_ends
 from sandtable.analysis.scaling.document import budgets
-from sandtable.analysis.scaling.figures import Drawing
+from sandtable.analysis.scaling.drawing import Drawing
 from sandtable.analysis.scaling.fit_runs import Fit, ScalingLaws
-from sandtable.estimators.scaling.law_result import LawResult
-from sandtable.estimators.scaling.minima import disagreement
+from sandtable.analysis.scaling.methods_section import known_number, methods, name_of, table_of_known
 from sandtable.estimators.scaling.return_law import return_interval
 from sandtable.simulators.scaling.run_columns import name_rows
 
-COUNT = {"parameters": "total", "parameters_non_embedding": "non-embedding"}
-INTERVALS = {
-    "t": "Student's t", "hc3": "HC3", "hac": "Newey and West", "profile": "profile", "bca": "BCa bootstrap",
-    "percentile": "percentile bootstrap",
-}  # fmt: skip
-BESIDE = {
-    "hc3": "HC3", "t": "equal variances", "hac": "residuals correlated along compute",
-    "edge_free": "without minima at the edge", "interval_censored": "cells of the grid of sizes",
-    "pure": "without an offset", "offset": "with an offset", "power": "power law", "saturating": "saturating",
-}  # fmt: skip
 CODES = {
     "edge_minimum": "minimum at the edge", "no_minimum": "no minimum", "few_sizes": "few sizes",
     "few_budgets": "few budgets", "off_centre": "off centre", "duplicate_rows": "duplicate rows",
@@ -62,7 +51,7 @@ def scaling_report(
     }
     sections = [
         _warnings(found),
-        _methods(found),
+        methods(found),
         _isoflop(found, figures["isoflop"]),
         _optima(found, figures["optima"]),
         _residuals(found, figures["residuals"]),
@@ -102,10 +91,6 @@ def _range(low: float, high: float) -> str:
     return f"{number(low)} to {number(high)}" if np.isfinite(low) and np.isfinite(high) else "no interval"
 
 
-def _name(fit: Fit) -> str:
-    return fit.job.name + ("" if fit.main else ", non-embedding")
-
-
 def _warnings(found: ScalingLaws) -> Section:
     if not found.warnings:
         return Section("Warnings", "Nothing was found in the file or in the fits that speaks against them.")
@@ -114,133 +99,6 @@ def _warnings(found: ScalingLaws) -> Section:
     ]
     columns = [Column("kind"), Column("what was found"), Column("rows of the file")]
     return Section("Warnings", blocks=[Table("What to know before believing the fits", columns, rows)])
-
-
-def _methods(found: ScalingLaws) -> Section:
-    level = f"{found.settings.level:.0%}"
-    blocks: list[Block] = []
-    exponents = [(name, size, one) for name, size, one in _answers(found) if "N_exponent" in one.names]
-    if exponents:
-        columns = [Column("law"), Column("parameters"), Column("N exponent", "number", 3),
-                   Column("D exponent", "number", 3), Column("interval from")]  # fmt: skip
-        cells = [
-            (name, size, _cell(one, "N_exponent"), _cell(one, "D_exponent"), _method(one))
-            for name, size, one in exponents
-        ]
-        blocks.append(Table(f"Exponents of optimal size and data in compute, with {level} intervals", columns, cells))
-    for fit in found.of("minima"):
-        if fit.main and "N_exponent" in fit.result.names:
-            blocks.append(Note(disagreement(fit.result), "Do the answers for minima agree?"))
-    blocks += [Note(text, "The bias of approach2 here") for text in _biases(found)]
-    both = [_counts(found, fit) for fit in found.fits if not fit.main]
-    blocks += [Note(text, "Which parameters are counted") for text in dict.fromkeys(filter(None, both))]
-    blocks += [Note(text, "Offset, or pure power?") for text in _offsets(found)]
-    rows = [
-        (_name(fit), name, with_ends(fit.result.params[name], *fit.result.conf_int().loc[name]),
-         _number(fit.result.bse[name]))
-        for fit in found.fits
-        for name in fit.result.names
-    ]  # fmt: skip
-    columns = [Column("law"), Column("parameter"), Column(f"estimate, {level} interval"), Column("standard error")]
-    blocks.append(Table("Every parameter", columns, rows))
-    blocks.append(_fits_table(found))
-    return Section("The methods side by side", blocks=blocks)
-
-
-def _answers(found: ScalingLaws) -> Iterable[tuple[str, str, LawResult]]:
-    """Yield every fit, and what stands beside it: name, count of parameters, result."""
-    for fit in found.fits:
-        yield fit.job.name, COUNT[fit.job.size], fit.result
-        for key, one in fit.result.beside.items():
-            yield f"{fit.job.name}, {BESIDE.get(key, key)}", COUNT[fit.job.size], one
-
-
-def _method(result: LawResult) -> str | None:
-    return None if result.interval is None else INTERVALS.get(result.interval.method, result.interval.method)
-
-
-def _cell(result: LawResult, name: str) -> Interval | None:
-    if name not in result.names:
-        return None
-    low, high = result.conf_int().loc[name].to_numpy()
-    return Interval(float(result.params[name]), float(low), float(high))
-
-
-def _number(value: float) -> str | None:
-    return number(float(value)) if np.isfinite(value) else None
-
-
-def _fits_table(found: ScalingLaws) -> Table:
-    columns = [Column("law"), Column("runs or minima", "number", 0), Column("objective"), Column("its sum"),
-               Column("converged"), Column("rank", "number", 0), Column("condition number"),
-               Column("resampled")]  # fmt: skip
-    rows = []
-    for fit in found.fits:
-        one, interval = fit.result, fit.result.interval
-        resampled = None if interval is None or not interval.resamples else (
-            f"{interval.resamples:,}, {interval.failed} failed"
-        )  # fmt: skip
-        rows.append(
-            (_name(fit), one.nobs, one.objective + (f", delta {one.delta:g}" if one.delta else ""),
-             number(one.objective_sum), "yes" if one.converged else "no", one.rank, _number(one.condition_number),
-             resampled)
-        )  # fmt: skip
-    return _table("How the fits ended", columns, rows)
-
-
-def _table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]], note: str = "") -> Table:
-    """Return a table without the columns in which nothing is known."""
-    kept = [index for index in range(len(columns)) if any(row[index] is not None for row in rows)]
-    chosen_columns = [columns[index] for index in kept]
-    return Table(caption, chosen_columns, [[row[index] for index in kept] for row in rows], note=note)
-
-
-def _biases(found: ScalingLaws) -> Iterable[str]:
-    for fit in found.of("approach2"):
-        if fit.bias is not None:
-            exponent, factors = fit.bias.N_exponent, fit.bias.size_factor
-            pairs = zip(factors, fit.bias.flops, strict=True)
-            at = ", ".join(f"{number(factor)} at {number(flops)} FLOP" for factor, flops in pairs)
-            yield (
-                f"Run on the noise-free surface of approach3 at these very sizes, {_name(fit)} misses the exponent by "
-                f"{_signed(exponent)} and finds these multiples of the optimal size: {at}. Parabolas are bent where a "
-                "surface is not symmetric, and no number of runs mends that."
-            )
-
-
-def _signed(value: float) -> str:
-    return "0" if abs(value) < 5e-5 else f"{value:+.4f}".replace("-", "−")
-
-
-def _counts(found: ScalingLaws, other: Fit) -> str:
-    """Return how the count of parameters moves an exponent."""
-    same = [fit for fit in found.of(other.job.law) if fit.main and fit.job.group == other.job.group]
-    if not same or "N_exponent" not in other.result.names or "N_exponent" not in same[0].result.names:
-        return ""
-    total, without = (
-        with_ends(fit.result.params["N_exponent"], *fit.result.conf_int().loc["N_exponent"]) for fit in (same[0], other)
-    )
-    return f"By {same[0].job.name} the exponent is {total} with total parameters and {without} without embeddings."
-
-
-def _offsets(found: ScalingLaws) -> Iterable[str]:
-    for fit in found.of("compute"):
-        one = next(iter(fit.result.beside.values()), None)
-        if one is None:
-            continue
-        mine = "with an offset" if "offset" in fit.result.names else "without an offset"
-        text = (
-            f"AICc prefers the law of compute {mine} ({number(fit.result.statistics['aicc'])} against "
-            f"{number(one.statistics['aicc'])})."
-        )
-        scores = {
-            name.removeprefix("compute:"): hold.rmse_log for name, hold in fit.hold_outs.items() if ":" in name
-        }
-        if len(scores) == 2:
-            best = min(scores, key=lambda name: scores[name])
-            told = ", ".join(f"{number(score)} {BESIDE[name]}" for name, score in scores.items())
-            text += f" The hold-out prefers the one {BESIDE[best]} (errors of the logarithm: {told})."
-        yield text
 
 
 def _isoflop(found: ScalingLaws, drawn: list[Any]) -> Section | None:
@@ -254,10 +112,10 @@ def _isoflop(found: ScalingLaws, drawn: list[Any]) -> Section | None:
         known = ("parameters", "data", "loss", "return")
         title = "The minima" if fit.job.law == "minima" else f"Minima of {fit.job.name}"
         rows = [
-            (number(row["flops"]), *(_number(row[name]) for name in known), _where(row))
+            (number(row["flops"]), *(known_number(row[name]) for name in known), _where(row))
             for row in table.to_dict("records")
         ]
-        tables.append(_table(title, columns, rows[:MOST_ROWS]))
+        tables.append(table_of_known(title, columns, rows[:MOST_ROWS]))
     if not (drawn or tables):
         return None
     return Section("IsoFLOP curves and their minima", blocks=[*drawn, *tables])
@@ -277,7 +135,7 @@ def _optima(found: ScalingLaws, drawn: list[Any]) -> Section | None:
             cells = [
                 with_ends(*row[name]) if np.isfinite(row[name][0]) else None for name in ("parameters", "data", "loss")
             ]
-            rows.append((_name(fit), number(flops), *cells, _return_at(found, fit, row["loss"])))
+            rows.append((name_of(fit), number(flops), *cells, _return_at(found, fit, row["loss"])))
     if not (rows or drawn):
         return None
     columns = [Column("law"), Column("budget, FLOP"), Column("parameters"), Column("data"), Column("loss"),
@@ -286,7 +144,7 @@ def _optima(found: ScalingLaws, drawn: list[Any]) -> Section | None:
     blocks: list[Block] = list(drawn)
     if rows:
         title = f"What a budget should buy, with {found.settings.level:.0%} intervals"
-        blocks.append(_table(title, columns, rows, note if any(row[-1] for row in rows) else ""))
+        blocks.append(table_of_known(title, columns, rows, note if any(row[-1] for row in rows) else ""))
     return Section("Size and data against compute", blocks=blocks)
 
 
@@ -300,13 +158,13 @@ def _return_at(found: ScalingLaws, fit: Fit, loss: np.ndarray) -> str | None:
 
 def _residuals(found: ScalingLaws, drawn: list[Any]) -> Section | None:
     rows = [
-        (_name(fit), {"parameters": "ln N", "data": "ln D", "flops": "ln C"}[trend.variable], _number(trend.slope),
-         _number(trend.bend), _number(trend.p_value))
+        (name_of(fit), {"parameters": "ln N", "data": "ln D", "flops": "ln C"}[trend.variable],
+         *(known_number(value) for value in (trend.slope, trend.bend, trend.p_value)))
         for fit in found.fits
         for trend in fit.trends
     ]  # fmt: skip
     watson = [
-        (_name(fit), name.removeprefix("durbin_watson").strip("_") or "residuals", value)
+        (name_of(fit), name.removeprefix("durbin_watson").strip("_") or "residuals", value)
         for fit in found.fits
         for name, value in fit.result.statistics.items()
         if name.startswith("durbin_watson")
@@ -335,7 +193,7 @@ def _sensitivity(found: ScalingLaws) -> Section | None:
         shown = [name for name in fit.result.names if name in SHOWN]
         cells = [("nothing", len(fit.job.runs), *(number(fit.result.params[name]) for name in shown))]
         cells += [
-            (one.dropped, one.runs, *(_number(one.params[name]) for name in shown)) for one in fit.sensitivity
+            (one.dropped, one.runs, *(known_number(one.params[name]) for name in shown)) for one in fit.sensitivity
         ]
         columns = [Column("left out"), Column("runs that stay", "number", 0)]
         columns += [Column(name.replace("_", " ")) for name in shown]
@@ -395,14 +253,15 @@ def _next_run(found: ScalingLaws, drawn: list[Any]) -> Section | None:
         for target in dict.fromkeys(one.target for one in fit.suggestions):
             own = [one for one in fit.suggestions if one.target == target][:BEST_BUDGETS]
             rows += [
-                (target.replace("_", " "), number(one.flops), _number(one.parameters), _number(one.data),
+                (target.replace("_", " "), number(one.flops), known_number(one.parameters), known_number(one.data),
                  number(one.width_now), number(one.width_after), f"{1 - one.width_after / one.width_now:.1%}")
                 for one in own
             ]  # fmt: skip
         if rows:
             columns = [Column("to know better"), Column("budget, FLOP"), Column("parameters"), Column("data"),
                        Column("width now"), Column("width after"), Column("narrower by")]  # fmt: skip
-            blocks.append(_table(f"One more run, for {fit.job.name}: the {BEST_BUDGETS} best budgets", columns, rows))
+            title = f"One more run, for {fit.job.name}: the {BEST_BUDGETS} best budgets"
+            blocks.append(table_of_known(title, columns, rows))
     if not blocks:
         return None
     text = (
