@@ -60,8 +60,10 @@ class Verdict:
     def sentence(self) -> str:
         """Return the verdict in one sentence: FQI, then LSTD."""
         if self.lstd == "inconsistent":
+            hidden = self.diagnostics.conditions["invertible"] == 1
+            how = "but for the ridge" if hidden else f"(smallest singular value {self._smallest()})"
             return "No estimator that sees these moments alone is consistent, not even with infinite data: " + (
-                f"the system is singular (smallest singular value {self._smallest()})."
+                f"the system is singular {how}."
             )
         return f"{self._of_fqi()}; {self._of_lstd()}."
 
@@ -120,7 +122,8 @@ def verdict(
     Args:
         log: With features.
         discount: In [0, 1].
-        ridge: Added to the diagonal of the mean covariance, as the estimators do; it can change the verdict either way.
+        ridge: Added to the diagonal of the mean covariance, as the estimators do; it can change the verdict on FQI
+            either way. It adds no information: what is singular without it is not consistent with it.
         alpha: One minus the confidence, in (0, 1).
         replicates: Resamples of the episodes, >= 2.
         seed: Of the resampling, and of the check.
@@ -150,6 +153,9 @@ def verdict(
         lstd: LSTD = "inconsistent"
     else:
         lstd = "consistent" if told.conditions["invertible"] == 1 and least > TOLERANCE else "undetermined"
+    if ridge and diagnose(moments, discount).conditions["invertible"] == -1:
+        bare = np.quantile(np.abs(spectra(resampled.mean(), discount)[1]), ends[1])
+        lstd = "inconsistent" if log.episodes >= FEWEST and bare <= TOLERANCE else "undetermined"
     if told.conditions["stable"] != {"diverges": -1, "converges": 1}.get(fqi):
         fqi = "undetermined"
     check, reason = None, ""

@@ -151,6 +151,14 @@ def test_episodes_are_what_the_check_counts():
     assert told.p_value > 1e-3
 
 
+def test_a_ridge_does_not_make_a_singular_world_tell_its_value():
+    """R7: the data are the same whatever the value; a ridge picks one of them."""
+    told = verdict(log_of("R7"), 0.9, ridge=0.01)
+    assert told.lstd == "inconsistent"
+    assert "the system is singular but for the ridge" in told.sentence
+    assert verdict(log_of("R1b"), 0.9, ridge=0.01).lstd == "consistent"
+
+
 def test_the_check_knows_no_unit_of_weights():
     log = log_of("R1b")
     huge = check_linearity(log.with_(weight=np.full(len(log), 1e300)), 0.9)
