@@ -11,7 +11,7 @@ from sandtable.agents.inventory.direct_backprop import OrderUpToNetwork
 from sandtable.benchmarks import hdpo
 from sandtable.benchmarks.timing import memory_bandwidth, rates_in_turns, timing
 from sandtable.simulators.arrays import Array, positive
-from sandtable.simulators.inventory.kernels.compilation import AVAILABLE
+from sandtable.simulators.compilation import AVAILABLE
 from sandtable.simulators.inventory.kernels.rollout import OrderUpTo, rollout, rollout_drawn
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.simulators.inventory.order_rules import OrderRules

@@ -23,7 +23,7 @@ from sandtable.benchmarks.inventory_peers import Peer, peer
 from sandtable.benchmarks.timing import one_thread, rates_in_turns, timing
 from sandtable.estimators.scaling.bootstrap import resample_counts
 from sandtable.estimators.scaling.variable_projection import Sample, distinct, fit, refit
-from sandtable.simulators.inventory.kernels import compilation
+from sandtable.simulators import compilation
 from sandtable.simulators.scaling.synthetic_runs import Surface, isoflop_grid, with_noise
 
 NAME = "scaling-law"

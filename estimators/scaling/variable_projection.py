@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from sandtable.estimators.scaling.variable_projection_kernels import polish_compiled, project_compiled
-from sandtable.simulators.inventory.kernels import compilation
+from sandtable.simulators import compilation
 
 EXPONENTS = np.geomspace(0.02, 3.0, 20)
 """The grid of both exponents."""
@@ -185,8 +185,8 @@ def project(sample: Sample, alphas: np.ndarray, betas: np.ndarray) -> tuple[np.n
     x, y = np.exp(-np.outer(alphas, sample.u)), np.exp(-np.outer(betas, sample.v))
     turns = _REWEIGHTINGS if np.isfinite(sample.delta) else 0
     if compilation.AVAILABLE:
-        arrays = [np.array(array, order="C") for array in (sample.losses, sample.weights)]
-        return project_compiled(x, y, *arrays, sample.log, sample.delta, turns)
+        own_losses, own_weights = (np.array(array, order="C") for array in (sample.losses, sample.weights))
+        return project_compiled(x, y, own_losses, own_weights, sample.log, sample.delta, turns)
     design = np.empty((len(alphas), len(betas), 3, len(sample.losses)))
     design[..., 0, :], design[..., 1, :], design[..., 2, :] = 1.0, x[:, None], y[None]
     relative = sample.losses**-2.0 if sample.log else np.ones_like(sample.losses)
@@ -242,10 +242,12 @@ def polish(
         high: Upper bound of both exponents.
     """
     if compilation.AVAILABLE:
-        arrays = [np.array(array, order="C") for array in (losses, weights, starts)]  # of one type: compiled once
+        # of one type: compiled once
+        own_losses, own_weights, own_starts = (np.array(array, order="C") for array in (losses, weights, starts))
         theta, objective, cosine, stationary = polish_compiled(
-            sample.u, sample.v, *arrays, sample.log, sample.delta, low, high, _ITERATIONS, _TOLERANCE
-        )
+            sample.u, sample.v, own_losses, own_weights, own_starts, sample.log, sample.delta, low, high,
+            _ITERATIONS, _TOLERANCE,
+        )  # fmt: skip
     else:
         parts = [
             _polish_block(sample, losses[block], weights[block], starts[block], low, high)

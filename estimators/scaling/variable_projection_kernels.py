@@ -6,7 +6,7 @@ are documented there. Without numba they would be plain Python, and are not call
 
 import numpy as np
 
-from sandtable.simulators.inventory.kernels.compilation import compiled, inlined
+from sandtable.simulators.compilation import compiled, inlined
 
 
 @inlined

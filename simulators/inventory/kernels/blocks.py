@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from sandtable.simulators.inventory.kernels.compilation import compiled, inlined
+from sandtable.simulators.compilation import compiled, inlined
 
 BLOCK = 256
 """Products at a time: some thirty rows of them fit in a core's first cache."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sandtable.simulators.inventory.kernels.compilation import AVAILABLE, compiled
+from sandtable.simulators.compilation import AVAILABLE, compiled
 
 RECEIVED, SALES, LOST, ON_HAND, WAITING, IN_TRANSIT, REVENUE, PURCHASES, HOLDING, SHORTAGE, REWARD, PIPELINE = range(12)
 """Rows of ``flows``; the pipeline's are the last."""

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sandtable.simulators.arrays import Array
+from sandtable.simulators.compilation import require_numba
 from sandtable.simulators.inventory.countable import require_countable
 from sandtable.simulators.inventory.kernels import blocks
-from sandtable.simulators.inventory.kernels.compilation import require_numba
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.simulators.inventory.process import InventoryProcess, InventoryState
 from sandtable.simulators.inventory.world import Stock

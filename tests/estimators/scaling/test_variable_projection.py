@@ -6,8 +6,7 @@ import pytest
 from sandtable.analysis.scaling.method_experiments import random_truth
 from sandtable.benchmarks.scaling_law import best_of_starts, lbfgs_starts
 from sandtable.estimators.scaling.variable_projection import Sample, distinct, fit, grid_starts, polish, project, refit
-from sandtable.simulators import random
-from sandtable.simulators.inventory.kernels import compilation
+from sandtable.simulators import compilation, random
 from sandtable.simulators.scaling.synthetic_runs import Surface, isoflop_grid, with_noise
 
 CHINCHILLA = Surface(1.69, 406.4, 410.7, 0.34, 0.28)
