@@ -6,10 +6,10 @@ import gymnasium as gym
 import pytest
 import torch
 
-from sandtable.simulators.decision_process import DecisionProcess, Step
+from sandtable.simulators.decision_process import Batch, DecisionProcess, Step
 from sandtable.simulators.random import uniform
 from sandtable.simulators.tasks.sparse_parity import SparseParity
-from sandtable.training import MLP, SGD, AdamW, Pathwise, Replicated, Supervised, fit, replica_keys
+from sandtable.training import MLP, SGD, AdamW, FullBatch, Pathwise, Replicated, Supervised, fit, replica_keys
 
 
 class TankState(NamedTuple):
@@ -134,8 +134,10 @@ def test_network_whose_parameters_lack_replicas_is_refused():
 @pytest.mark.parametrize("activation", ["relu", "tanh", "power-3"])
 @pytest.mark.parametrize("settings", [{}, {"widths": [3, 16, 5]}, {"bias": False}])
 def test_gradient_by_hand_is_that_of_automatic_differentiation(activation, settings):
-    network = MLP(3, 10, [16, 16], 1, key=0, activation=activation, **settings)
-    objective, key = Supervised(SparseParity(10, 2, loss="square"), 20), replica_keys(7, 3)
+    network = MLP(3, 10, [16, 16], 1, key=0, activation=activation, **settings).double()
+    task = SparseParity(10, 2, samples=20, loss="square")
+    x, target = task.dataset("cpu")
+    objective, key = FullBatch(task, Batch(x.double(), target)), replica_keys(7, 3)
     loss, _, _ = objective.loss(network, key, (), 0)
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     expected = dict(zip(trained, torch.autograd.grad(loss.sum(), list(trained.values())), strict=True))
