@@ -102,6 +102,6 @@ def test_the_smoke_budget_runs_and_is_reported(tmp_path):
     store = RunStore(tmp_path)
     assert run_study(STUDY, "smoke", store, InProcess()).failed == {}
     page = render(study_report(STUDY, store, "smoke"))
-    for shown in ("The frontier of data and width", "Grokking", "Test error of perceptrons", "Lottery tickets at",
+    for shown in ("The frontier of data and width", "Grokking", "Test error and hinge loss", "Lottery tickets at",
                   "Perceptrons and random forests on tables"):  # fmt: skip
         assert shown in page
