@@ -1,4 +1,4 @@
-"""Steps a second of the inventory worlds on a GPU: with a fixed policy, and while DirectBackprop and PPO learn.
+"""Steps a second on a GPU: of the inventory worlds with a fixed policy, and of what learns in them and on parities.
 
 Without a GPU the same code runs at a small size on one core of the CPU; what is asked of a GPU is then not measured,
 and the rows say so.
@@ -15,22 +15,26 @@ import torch
 from sandtable.agents.inventory.direct_backprop import DirectBackprop, OrderUpToNetwork, features
 from sandtable.agents.ppo import PPO
 from sandtable.benchmarks.inventory import PERIODS, bytes_per_step, replay_of, total_reward
+from sandtable.benchmarks.replicas import BATCH, RATE, WIDTH, K, N
 from sandtable.benchmarks.timing import one_thread, rates_in_turns, timing
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.simulators.inventory.replay import InventoryReplay
+from sandtable.simulators.tasks.sparse_parity import SparseParity
 from sandtable.training.graph import captured
+from sandtable.training.initialisation import PYTORCH
 from sandtable.training.loop import fit
-from sandtable.training.objectives import Pathwise
-from sandtable.training.optimizers import AdamW
+from sandtable.training.networks import MLP
+from sandtable.training.objectives import Pathwise, Supervised
+from sandtable.training.optimizers import SGD, AdamW
 from sandtable.training.progress import Progress
 
-FIXED_ASKED, LEARNING_ASKED, PPO_ASKED = 1e10, 3e8, 1e7
+FIXED_ASKED, LEARNING_ASKED, PPO_ASKED, PARITY_ASKED = 1e10, 3e8, 1e7, 1e7
 """Steps a second on one H200."""
 WINDOW = 16
 
 
 def benchmark(quick: bool = False) -> list[dict[str, Any]]:
-    """Time a base-stock policy, forward, and the training of DirectBackprop's network and of PPO's, all of it."""
+    """Time a base-stock policy, forward, and whole trainings: DirectBackprop's, PPO's, and perceptrons on parities."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     on_gpu = device.type == "cuda"
     bandwidth = device_bandwidth(quick) if on_gpu else None
@@ -39,6 +43,7 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
         ("forward, fixed policy", "product-steps/s", FIXED_ASKED, fixed_policy_rate, 262_144 if on_gpu else 2_000),
         ("learning, DirectBackprop", "product-steps/s", LEARNING_ASKED, backprop_rate, 65_536 if on_gpu else 512),
         ("learning, PPO on lost sales", "env-steps/s", PPO_ASKED, ppo_rate, 32_768 if on_gpu else 128),
+        ("learning, perceptrons on parities", "model-steps/s", PARITY_ASKED, parity_rate, 4_096 if on_gpu else 64),
     ):
         rate, size = measure(device, units // 8 if quick else units, quick)
         limit = bandwidth / size if bandwidth else None
@@ -107,6 +112,25 @@ def ppo_rate(device: torch.device, environments: int, quick: bool) -> tuple[floa
         agent.learn(world, key=0, steps=samples, log_every=every, device=device, progress=progress)
 
     return _rate_of_training(train, float(environments * agent.periods), device, quick), size
+
+
+def parity_rate(device: torch.device, models: int, quick: bool) -> tuple[float, float]:
+    """Return model-steps a second of training perceptrons of width 100 on parities of 3 of 50 bits, and bytes of one.
+
+    The bytes: parameters are read forward and by the update, their gradient is written and read, and they are written.
+    """
+    network = MLP(models, N, [WIDTH], 1, key=0, initialisation=PYTORCH)
+    objective = Supervised(SparseParity(N, K, loss="hinge"), BATCH)
+    parameters = sum(parameter[0].numel() for parameter in network.parameters())
+    size = 5 * 4.0 * parameters + BATCH * bytes_of_learning([N, WIDTH])
+
+    def train(steps: int, every: int, progress: Progress) -> None:
+        fit(
+            network, objective, key=0, steps=steps, optimizer=SGD(RATE), log_every=every, device=device,
+            progress=progress, mode="graph" if device.type == "cuda" else "eager",
+        )  # fmt: skip
+
+    return _rate_of_training(train, float(models), device, quick), size
 
 
 def _rate_of_training(

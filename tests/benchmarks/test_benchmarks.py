@@ -54,6 +54,12 @@ def test_bytes_of_learning_are_five_moves_of_each_activation():
     assert size > gpu.bytes_of_learning([47, 64, 64])
 
 
+def test_perceptrons_on_parities_are_timed_at_a_small_size_without_a_gpu():
+    rate, size = gpu.parity_rate(torch.device("cpu"), 4, quick=True)
+    assert rate > 0
+    assert size > 5 * 4 * 5201  # their parameters
+
+
 def test_rates_are_units_a_second_of_work():
     def work(times):
         return lambda: sum(range(1000 * times))
