@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sandtable.simulators.arrays import Array
-from sandtable.simulators.random import fold_in, make_key
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -43,8 +40,10 @@ class Recipe:
         """Return how many networks are trained: one for each weight or scale, whichever are more."""
         return max(len(self.weights), len(self.scale))
 
-    def keys(self) -> Array:
+    def keys(self) -> np.ndarray:
         """Return the keys of the networks, which are the same: they start alike, and see the same batches."""
+        from sandtable.simulators.random import fold_in, make_key
+
         return fold_in(make_key(self.seed), np.zeros(self.replicas, dtype=np.int64))
 
     def each(self, settings: tuple[float, ...]) -> list[float]:
