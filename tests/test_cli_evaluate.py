@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from sandtable.analysis.ope.run_evaluation import identity
+from sandtable.analysis.ope.settings import EvaluateSettings
 from sandtable.cli import main
 from sandtable.simulators.ope.linear_mdp import LinearMDP
 from sandtable.simulators.ope.log_writer import write_log
@@ -107,6 +109,38 @@ def test_other_questions_of_the_same_log(folder):
     assert random["estimates"][0]["alpha"] == 0.1
     guessed = evaluated("graph.csv", "--discount", ".98", "--features", "tabular", "--behaviour", "estimate")
     assert any("behaviour probabilities by counts" in warning for warning in guessed["warnings"])
+
+
+def test_a_log_of_probabilities_alone_serves_weighting(folder):
+    rows = [
+        f"{episode},{step},{action},{action},{int(step == 1)},0,0.5,{0.4 if action else 0.6}"
+        for episode in range(40)
+        for step, action in enumerate((episode % 2, episode // 2 % 2))
+    ]
+    head = "episode,step,action,reward,terminated,truncated,behaviour_probability,target_probability"
+    Path("bare.csv").write_text("\n".join([head, *rows]) + "\n")
+    told = evaluated("bare.csv", "--discount", "1")
+    ran = [row["estimator"] for row in told["estimates"] if row["status"] != "not run"]
+    assert (ran, told["features"]) == (["is", "wis", "pdis", "wpdis"], 0)
+    assert [row["value"] for row in told["estimates"] if row["estimator"] in ran] == pytest.approx([0.8] * 4)
+    assert set(told["diagnostics"].values()) == {None}
+    said = sandtable("evaluate", "bare.csv", "--discount", "1", "--fqe-steps", "0")
+    assert "by WIS from 40 episodes" in said.out
+    assert "No value is fitted: the log holds neither states nor features" in said.out
+
+
+def test_another_version_of_the_computation_is_another_run(folder, monkeypatch):
+    told = evaluated("r5.npz", "--discount", ".9")
+    monkeypatch.setattr("sandtable.analysis.ope.run_evaluation.VERSION", 10**6)
+    assert evaluated("r5.npz", "--discount", ".9")["report"] != told["report"]
+
+
+def test_files_of_one_name_in_two_parts_of_a_folder_both_name_the_run(tmp_path):
+    for part in ("a", "b"):
+        (tmp_path / "log" / part).mkdir(parents=True)
+        (tmp_path / "log" / part / "data").write_text(part)
+    digests = identity(str(tmp_path / "log"), EvaluateSettings(0.9))["sha256"]
+    assert set(digests) == {"target", "log/a/data", "log/b/data"}
 
 
 def refused(*arguments: str) -> str:

@@ -24,6 +24,8 @@ from sandtable.simulators.inventory.synthetic_sales import synthetic_sales
 from sandtable.training.metrics import JsonLines
 
 REPORT, RESULTS, ORDERS = "report.html", "results.csv", "orders.csv"
+VERSION = 1
+"""Enters the names of the runs: raise it when what is computed of the same file changes."""
 
 
 def load_history(sales: Path | None, settings: BacktestSettings) -> SalesHistory:

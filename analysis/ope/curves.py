@@ -49,7 +49,7 @@ class Curves:
 
 def curves(prepared: Prepared, settings: EvaluateSettings) -> Curves:
     """Return the curves of a log."""
-    moments, discount = prepared.moments, settings.discount
+    moments, discount = prepared.known_moments, settings.discount
     mean = moments.mean()
     ridged = replace(mean, covariance=mean.covariance + settings.ridge * np.eye(moments.features))
     with warnings.catch_warnings():

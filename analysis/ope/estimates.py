@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from sandtable.estimators.ope.weighting.importance_sampling import (
 )
 from sandtable.estimators.ope.weighting.magic import Magic
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.ope.diagnostics import diagnose
 
 LINEAR = ("lstd", "fqi", "td", "brm", "minimax", "model")
 WEIGHTED = ("is", "wis", "pdis", "wpdis", "dr", "wdr", "magic")
@@ -62,16 +64,19 @@ def linear_estimators(settings: EvaluateSettings) -> dict[str, Any]:
     }
 
 
-def _endless(prepared: Prepared, settings: EvaluateSettings) -> bool:
-    """Say whether a model of this log's values would go on for ever."""
-    return settings.discount == 1 and not bool(prepared.log.terminated.any())
+def _why_unserved(prepared: Prepared, settings: EvaluateSettings) -> str:
+    """Return why no model of values is fitted to this log; empty where one is."""
+    if prepared.moments is None:
+        return prepared.reason
+    return ENDLESS if settings.discount == 1 and not prepared.log.terminated.any() else ""
 
 
 def _linear(prepared: Prepared, settings: EvaluateSettings) -> Iterator[ValueEstimate]:
     """Return the estimates that need the moments alone."""
+    unserved = _why_unserved(prepared, settings)
     for name, estimator in linear_estimators(settings).items():
-        if _endless(prepared, settings):
-            yield ValueEstimate.not_run(name, ENDLESS)
+        if unserved:
+            yield ValueEstimate.not_run(name, unserved)
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the status tells what they would
@@ -84,7 +89,11 @@ def _linear(prepared: Prepared, settings: EvaluateSettings) -> Iterator[ValueEst
 def _fitted(name: str, estimator: Any, prepared: Prepared, settings: EvaluateSettings) -> ValueEstimate:
     """Return a linear estimate with the interval that can be told."""
     log = prepared.featured.weighted
-    result = estimator.fit(prepared.moments)
+    result = estimator.fit(prepared.known_moments)
+    if result.status == "singular":
+        if not _determined(prepared, settings):
+            return without_interval(result.estimate())
+        result = replace(result, status="ok", reason=f"{result.reason}; all that fit give the starts the same value")
     if np.isfinite(result.value) and result.influence is not None:
         return cluster(result, log) if interval_kind(prepared) == "cluster" else hc0(result, log)
     taken = prepared.featured.next_taken
@@ -94,9 +103,22 @@ def _fitted(name: str, estimator: Any, prepared: Prepared, settings: EvaluateSet
     return estimate
 
 
+def without_interval(estimate: ValueEstimate) -> ValueEstimate:
+    """Return an estimate of what the log does not determine: sampling errors do not tell how far off it is."""
+    told = f"{estimate.reason}; " if estimate.reason else ""
+    reason = f"{told}no interval, for the log does not determine the value at the starts"
+    return replace(estimate, se=None, interval="none", replicates=None, reason=reason)
+
+
+def _determined(prepared: Prepared, settings: EvaluateSettings) -> bool:
+    """Say whether the log determines the value at the starts, whatever it leaves open of the parameters."""
+    coverage = diagnose(prepared.known_moments, settings.discount).coverage
+    return coverage is not None and bool(np.isfinite(coverage))
+
+
 def _can_be_refitted(prepared: Prepared, settings: EvaluateSettings) -> bool:
     """Say whether there is time and room to fit an estimator to every resample of the episodes."""
-    return max(prepared.log.episodes, settings.bootstrap) * prepared.moments.features**2 <= MOST_ENTRIES
+    return max(prepared.log.episodes, settings.bootstrap) * prepared.known_moments.features**2 <= MOST_ENTRIES
 
 
 def lstd_intervals(prepared: Prepared, settings: EvaluateSettings) -> list[ValueEstimate]:
@@ -104,8 +126,10 @@ def lstd_intervals(prepared: Prepared, settings: EvaluateSettings) -> list[Value
     log, estimator = prepared.featured.weighted, LSTD(settings.discount, settings.ridge)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = estimator.fit(prepared.moments)
+        result = estimator.fit(prepared.known_moments)
         if result.influence is None or not np.isfinite(result.value):
+            return []
+        if result.status == "singular" and not _determined(prepared, settings):
             return []
         found = [hc0(result, log)]
         if log.episodes > 1:
@@ -135,9 +159,10 @@ def _weighted(
         WeightedDoublyRobust(**model),
         Magic(**model),
     ]
+    unserved = _why_unserved(prepared, settings)
     for estimator in kinds:
-        if isinstance(estimator, DoublyRobust) and _endless(prepared, settings):
-            yield ValueEstimate.not_run(estimator.name, ENDLESS)
+        if isinstance(estimator, DoublyRobust) and unserved:
+            yield ValueEstimate.not_run(estimator.name, unserved)
             continue
         try:
             yield estimator.fit(prepared.log)
@@ -149,8 +174,8 @@ def _networks(prepared: Prepared, settings: EvaluateSettings, stage: Callable[[s
     """Return the estimate of FQE with networks."""
     if not settings.fqe_steps:
         return ValueEstimate.not_run("fqe", "left out by --fqe-steps 0")
-    if _endless(prepared, settings):
-        return ValueEstimate.not_run("fqe", ENDLESS)
+    if unserved := _why_unserved(prepared, settings):
+        return ValueEstimate.not_run("fqe", unserved)
     from sandtable.estimators.ope.fitted_q_network import FittedQNetwork, why_unfitted
 
     try:

@@ -38,10 +38,10 @@ class Evaluation:
         settings: What the user decided.
         estimates: One of each estimator, in the order of ``estimates.ESTIMATORS``.
         intervals: LSTD's value with each kind of interval.
-        verdict: What the log can tell, with its sampling error.
+        verdict: What the log can tell, with its sampling error; None where no value is fitted to it.
         overlap: How well the log covers the target policy.
         chosen: The estimator that the answer names; None where none is to be trusted.
-        curves: LSTD, FQI and the spectral radius against iterations, ridge and rows.
+        curves: LSTD, FQI and the spectral radius against iterations, ridge and rows; None likewise.
         warnings: What was assumed, mended, or is not known, a sentence each.
     """
 
@@ -49,11 +49,16 @@ class Evaluation:
     settings: EvaluateSettings
     estimates: list[ValueEstimate]
     intervals: list[ValueEstimate]
-    verdict: Verdict
+    verdict: Verdict | None
     overlap: Overlap
     chosen: str | None
-    curves: Curves
+    curves: Curves | None
     warnings: tuple[str, ...]
+
+    @property
+    def regime(self) -> str:
+        """Return the verdict in one sentence, or why there is none."""
+        return self.verdict.sentence if self.verdict else f"No value is fitted: {self.prepared.reason}."
 
     def estimate(self, name: str) -> ValueEstimate:
         """Return the estimate of one estimator."""
@@ -71,25 +76,51 @@ def evaluate(
         stage: Told the title of each stage as it begins.
     """
     told = list(prepared.warnings)
-    stage("diagnosing")
-    log = prepared.featured.weighted
+    fitted = prepared.moments is not None
+    if fitted:
+        stage("diagnosing")
+    found = _verdict(prepared, settings, told) if fitted else None
+    stage("estimating")
+    values = estimates(prepared, settings, stage)
+    covered = overlap(prepared.log)
+    if len(prepared.log.first) < 2:
+        told.append("the log holds one episode, so no sampling error can be told")
+    if fitted:
+        stage("moving iterations, ridge and rows")
+    return Evaluation(
+        prepared=prepared,
+        settings=settings,
+        estimates=values,
+        intervals=lstd_intervals(prepared, settings) if np.isfinite(values[0].value) else [],
+        verdict=found,
+        overlap=covered,
+        chosen=choose(values, found, covered),
+        curves=curves(prepared, settings) if fitted else None,
+        warnings=tuple(dict.fromkeys(told)),
+    )
+
+
+def _verdict(prepared: Prepared, settings: EvaluateSettings, told: list[str]) -> Verdict:
+    """Return what the moments can tell; what is to be known of it is added to ``told``."""
+    log, resamples = prepared.featured.weighted, resamples_of(prepared, settings)
+    if resamples < settings.bootstrap:
+        told.append(
+            f"with {prepared.features_count:,} features and {log.episodes:,} episodes (or independent rows) the "
+            f"regime's sampling error comes from {resamples} resamples, not {settings.bootstrap}"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        resamples = resamples_of(prepared, settings)
-        if resamples < settings.bootstrap:
-            told.append(
-                f"with {prepared.moments.features:,} features and {prepared.log.episodes:,} episodes (or independent "
-                f"rows) the regime's sampling error comes from {resamples} resamples, not {settings.bootstrap}"
-            )
         found = verdict(
             log, settings.discount, ridge=settings.ridge, alpha=settings.alpha, replicates=resamples,
             seed=settings.seed, next_taken=prepared.featured.next_taken,
             next_covariance=prepared.featured.next_covariance,
             resampled=bootstrap_moments(log, resamples, settings.seed, prepared.featured.next_taken),
         )  # fmt: skip
-    stage("estimating")
-    values = estimates(prepared, settings, stage)
-    covered = overlap(prepared.log)
+    if settings.ridge:
+        told.append(
+            f"diagnostics: of the moments with the ridge of {settings.ridge:g}; only where they are singular, or leave "
+            "the starts open, without it, regime and coverage say so"
+        )
     if settings.discount == 1 and found.diagnostics.spectral_radius >= 1 - 1e-9:
         told.append(
             "at discount 1 the spectral radius is not below 1: as far as the log tells, the target policy may never "
@@ -100,41 +131,24 @@ def evaluate(
             f"the log speaks against a value that is linear in these features (p = {found.linearity.p_value:.2g}): the "
             "linear estimates may be biased, and their intervals do not tell by how much"
         )
-    if len(prepared.log.first) < 2:
-        told.append("the log holds one episode, so no sampling error can be told")
-    stage("moving iterations, ridge and rows")
-    return Evaluation(
-        prepared=prepared,
-        settings=settings,
-        estimates=values,
-        intervals=lstd_intervals(prepared, settings) if np.isfinite(values[0].value) else [],
-        verdict=found,
-        overlap=covered,
-        chosen=choose(values, found, covered),
-        curves=curves(prepared, settings),
-        warnings=tuple(dict.fromkeys(told)),
-    )
+    return found
 
 
 def resamples_of(prepared: Prepared, settings: EvaluateSettings) -> int:
     """Return how many resamples the verdict makes: those that were asked for, or what the features leave time for."""
-    squared = prepared.moments.features**2
-    most = min(MOST_WORK // (squared * prepared.moments.features), MOST_SUMS // (squared * prepared.log.episodes))
+    squared = prepared.features_count**2
+    most = min(MOST_WORK // (squared * prepared.features_count), MOST_SUMS // (squared * prepared.log.episodes))
     return int(min(settings.bootstrap, max(20, most)))
 
 
-def choose(values: list[ValueEstimate], found: Verdict, covered: Overlap) -> str | None:
+def choose(values: list[ValueEstimate], found: Verdict | None, covered: Overlap) -> str | None:
     """Return which estimator the answer names, by a rule that does not look at the values.
 
-    LSTD where it is consistent; else the weighted doubly robust estimate, and then weighted importance sampling, where
-    the weights leave as much as ten episodes; else none.
+    LSTD where it is consistent and the log determines the value at the starts; else the weighted doubly robust
+    estimate, and then weighted importance sampling, where the weights leave as much as ten episodes; else none.
     """
     by_name = {one.estimator: one for one in values}
-    lstd, told = by_name["lstd"], found.diagnostics
-    # of redundant features the parameters are not determined and the value is, if the rows' span holds the starts
-    held = told.coverage is not None and np.isfinite(told.coverage)
-    redundant = lstd.status == "singular" and lstd.params is not None and told.rank < len(lstd.params) and held
-    if found.lstd == "consistent" and (lstd.status == "ok" or redundant):
+    if found is not None and found.lstd == "consistent" and by_name["lstd"].status == "ok" and not found.starts_left:
         return "lstd"
     if covered.effective_sample_size >= FEWEST_EFFECTIVE:
         for name in ("wdr", "wis"):
@@ -148,9 +162,10 @@ def answer(result: Evaluation) -> str:
     log, discount = result.prepared.log, result.settings.discount
     size = f"{len(log):,} independent transitions" if log.independent else f"{log.episodes:,} episodes"
     if result.chosen is None:
+        linear = "linear estimates are not certain to be consistent" if result.verdict else "no value is fitted to it"
         return (
-            f"This log of {size} does not tell what the target policy is worth at discount {discount:g}: linear "
-            "estimates are not certain to be consistent, and its weights leave too few episodes to average."
+            f"This log of {size} does not tell what the target policy is worth at discount {discount:g}: {linear}, "
+            "and its weights leave too few episodes to average."
         )
     estimate = result.estimate(result.chosen)
     low, high = estimate.conf_int(result.settings.alpha)
@@ -194,36 +209,38 @@ def document(result: Evaluation, report: str) -> dict[str, Any]:
                 "params": None if one.params is None else np.asarray(one.params).tolist(),
             }
         )
-    found = result.verdict.diagnostics.as_json()
-    for name, reason in result.verdict.diagnostics.reasons.items():
-        if name in found:
-            warned.append(f"diagnostics.{name}: null, for {reason}")
-    infinite = [name for name in DIAGNOSTICS if name in found and found[name] is None]
-    warned += [
-        f"diagnostics.{name}: null, for it is infinite"
-        for name in infinite
-        if name not in result.verdict.diagnostics.reasons
-    ]
-    found |= {
-        "spectral_radius_ci": list(result.verdict.spectral_radius_ci),
-        "regime_certain": result.verdict.regime_certain,
-    }
     told = {
         "schema": 1,
         "n": len(prepared.log),
         "episodes": prepared.log.episodes,
         "actions": prepared.log.actions,
-        "features": prepared.moments.features,
+        "features": prepared.features_count,
         "discount": settings.discount,
         "value_scale": "unnormalised",
         "initial": prepared.initial,
         "estimates": [finite(row, f"estimates.{row['estimator']}", warned, row["status"] == "not run") for row in rows],
-        "diagnostics": finite({name: found[name] for name in DIAGNOSTICS}, "diagnostics", warned),
+        "diagnostics": _diagnostics_of(result, warned),
         "overlap": finite(_overlap_of(result, warned), "overlap", warned),
         "warnings": warned,
         "report": report,
     }
     return told
+
+
+def _diagnostics_of(result: Evaluation, warned: list[str]) -> dict[str, Any]:
+    """Return the diagnostics; what is not finite, or not known, is None, with the reason."""
+    if result.verdict is None:
+        warned.append(f"diagnostics: null, for {result.prepared.reason}")
+        return dict.fromkeys(DIAGNOSTICS)
+    found, reasons = result.verdict.diagnostics.as_json(), result.verdict.diagnostics.reasons
+    for name in DIAGNOSTICS:
+        if name in found and found[name] is None:
+            warned.append(f"diagnostics.{name}: null, for {reasons.get(name, 'it is infinite')}")
+    found |= {
+        "spectral_radius_ci": list(result.verdict.spectral_radius_ci),
+        "regime_certain": result.verdict.regime_certain,
+    }
+    return dict(finite({name: found[name] for name in DIAGNOSTICS}, "diagnostics", warned))
 
 
 def _overlap_of(result: Evaluation, warned: list[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sandtable.analysis.ope import figures
 from sandtable.analysis.ope.evaluate import Evaluation, answer, number
 from sandtable.analysis.ope.overlap import logged_weights
 from sandtable.analysis.report import Block, Column, Interval, KeyFigure, Note, Report, Section, Table
+from sandtable.estimators.ope.linear.verdict import Verdict
 from sandtable.estimators.ope.value_estimate import ValueEstimate
 
 NAMES = {
@@ -46,8 +47,7 @@ def evaluation_report(result: Evaluation, document: Mapping[str, Any], provenanc
         document: What ``--json`` prints; readers can save it.
         provenance: What the numbers come from.
     """
-    told, log = result.verdict.diagnostics, result.prepared.log
-    covered = result.overlap
+    log, covered = result.prepared.log, result.overlap
     size = f"{len(log):,} rows"
     return Report(
         title="Off-policy evaluation",
@@ -56,11 +56,10 @@ def evaluation_report(result: Evaluation, document: Mapping[str, Any], provenanc
             + (f"{len(log):,} transitions" if log.independent else f"{log.episodes:,} episodes ({size})")
             + " that another policy logged?"
         ),
-        answer=f"{answer(result)} {result.verdict.sentence}",
+        answer=f"{answer(result)} {result.regime}",
         sections=[
             _estimates(result),
-            _regime(result),
-            _dependence(result),
+            *([] if result.verdict is None else [_regime(result, result.verdict), _dependence(result)]),
             _overlap(result),
             _assumptions(result),
             _method(result),
@@ -68,9 +67,7 @@ def evaluation_report(result: Evaluation, document: Mapping[str, Any], provenanc
         provenance=provenance,
         data=document,
         key_figures=[
-            KeyFigure("Regime", str(told.regime), "" if result.verdict.regime_certain else "not certain"),
-            KeyFigure("Spectral radius", f"{told.spectral_radius:.3g}", "FQI converges below 1"),
-            KeyFigure("Smallest singular value", f"{told.smallest_singular_value:.3g}", "LSTD is determined above 0"),
+            *([] if result.verdict is None else _regime_figures(result.verdict)),
             KeyFigure(
                 "Effective sample size",
                 _figure(covered.effective_sample_size) or "not known",
@@ -78,6 +75,16 @@ def evaluation_report(result: Evaluation, document: Mapping[str, Any], provenanc
             ),
         ],
     )
+
+
+def _regime_figures(found: Verdict) -> list[KeyFigure]:
+    """Return the regime in three figures."""
+    told = found.diagnostics
+    return [
+        KeyFigure("Regime", str(told.regime), "" if found.regime_certain else "not certain"),
+        KeyFigure("Spectral radius", f"{told.spectral_radius:.3g}", "FQI converges below 1"),
+        KeyFigure("Smallest singular value", f"{told.smallest_singular_value:.3g}", "LSTD is determined above 0"),
+    ]
 
 
 def _policy(result: Evaluation) -> str:
@@ -147,17 +154,25 @@ def _estimates(result: Evaluation) -> Section:
             "Episodes: right also where it is not. Where the two differ much, the features miss something."
         )
         blocks.append(Table(f"LSTD by four kinds of {level} interval", columns, rows, note=note))
+    if result.verdict is None:
+        why = "no value is fitted"
+    elif result.verdict.starts_left:
+        why = "the log does not determine what linear values are at its starts"
+    else:
+        why = "LSTD is not certain to be consistent here"
     chosen = {
-        None: "No estimator is named in the answer: LSTD is not certain to be consistent here, and the weights leave "
-        "fewer than ten effective episodes.",
+        None: f"No estimator is named in the answer: {why}, and the weights leave fewer than ten effective episodes.",
         "lstd": "The answer names LSTD, as it is consistent in this regime.",
-    }.get(result.chosen, "The answer names a weighted estimate, as LSTD is not certain to be consistent here.")
-    return Section("Estimates", f"{chosen} The rule does not look at the values.", blocks)
+    }.get(result.chosen, f"The answer names a weighted estimate, as {why}.")
+    text = f"{chosen} The rule does not look at the values."
+    if result.verdict is None:
+        text += f" There is no spectrum, and there are no curves, for {result.prepared.reason}."
+    return Section("Estimates", text, blocks)
 
 
-def _regime(result: Evaluation) -> Section:
+def _regime(result: Evaluation, found: Verdict) -> Section:
     """Return what the log can tell, and the spectrum."""
-    told, found = result.verdict.diagnostics, result.verdict
+    told = found.diagnostics
     ends = found.spectral_radius_ci
     rows = [
         ("spectral radius of A", Interval(told.spectral_radius, *ends), "below 1: FQI converges, whatever the reward"),
@@ -169,7 +184,7 @@ def _regime(result: Evaluation) -> Section:
         ("norm of A", told.norm, "below 1: contractive"),
         ("largest eigenvalue of the symmetric part", told.symmetric_part, "below 1: symmetric stable"),
         ("distribution shift", told.distribution_shift, "below 1 / discount²: low distribution shift"),
-        ("rank of the features", float(told.rank), f"of {result.prepared.moments.features}"),
+        ("rank of the features", float(told.rank), f"of {result.prepared.features_count}"),
         ("condition number of the system", told.condition_g, "digits that LSTD loses, as a power of ten"),
         ("condition number of the covariance", told.condition_covariance, "digits that a regression loses"),
         ("Lyapunov norm", told.lyapunov_norm, "how much errors grow before they decay"),
@@ -186,7 +201,8 @@ def _regime(result: Evaluation) -> Section:
                 "Diagnostics",
                 [Column("quantity"), Column("value"), Column("what it says")],
                 [(name, _figure(value), meaning) for name, value, meaning in rows],
-                note="In brackets: intervals from resampled episodes.",
+                note="In brackets: intervals from resampled episodes."
+                + (f" Of the moments with the ridge of {found.ridge:g}." if found.ridge else ""),
             ),
         ],
     )
@@ -247,11 +263,18 @@ def _assumptions(result: Evaluation) -> Section:
     """Return what was taken for granted, in plain words."""
     settings, log, prepared = result.settings, result.prepared.log, result.prepared
     kind = "pairs of state and action" if settings.value == "q" else "states"
-    lines = [
-        f"The value of {kind} is linear in {prepared.moments.features:,} features ({prepared.features}).",
+    linear = [
+        f"The value of {kind} is linear in {prepared.features_count:,} features ({prepared.features}).",
         "What happens next depends on the observation and the action alone, in the same way in the whole log.",
         "After a termination nothing follows. After a truncation the world goes on, and the estimate with it; "
         f"{int(log.terminated.sum()):,} rows are terminated and {int(log.truncated.sum()):,} truncated.",
+    ]
+    weighted = [
+        "An episode is worth what the log shows of it: no value is put in the place of what a truncation cut off; "
+        f"{int(log.truncated.sum()):,} episodes are truncated.",
+    ]
+    lines = [
+        *(weighted if result.verdict is None else linear),
         "Episodes start as the log's do."
         if prepared.initial == "log"
         else "Episodes start as the features that were given for the starts say.",
@@ -262,9 +285,9 @@ def _assumptions(result: Evaluation) -> Section:
         }[settings.behaviour],
         "Rows are independent draws." if log.independent else "Episodes are independent of one another.",
     ]
-    if settings.value == "v":
+    if settings.value == "v" and result.verdict is not None:
         lines.append("Rows are weighted by the ratio of the policies' probabilities of the logged action.")
-    if settings.ridge:
+    if settings.ridge and result.verdict is not None:
         lines.append(f"A ridge of {settings.ridge:g} was added to the diagonal of the mean covariance.")
     blocks: list[Block] = [Note(line) for line in lines]
     if result.warnings:
@@ -276,6 +299,13 @@ def _assumptions(result: Evaluation) -> Section:
 def _method(result: Evaluation) -> Section:
     """Return how it was done, for who wants to check."""
     settings = result.settings
+    if result.verdict is None:
+        text = (
+            "Each step of an episode has the ratio of the policies' probabilities of its action, and an episode the "
+            "product of them. Intervals are those of means over episodes, linearised where the estimate is a ratio of "
+            "sums."
+        )
+        return Section("How it was done", text)
     text = (
         "All linear estimators are computed from the same sums over rows: the covariance of the features, their "
         "cross-covariance with the mean features of what follows under the target policy, and their products with the "

@@ -64,6 +64,8 @@ def _typical(ends: np.ndarray) -> float:
 
 def spectrum(result: Evaluation) -> Figure:
     """Draw the eigenvalues of the whitened matrix in the complex plane, with the unit circle and the point 1."""
+    assert result.curves is not None
+    assert result.verdict is not None
     found = result.curves.eigenvalues
     radius = float(np.abs(found).max(initial=0.0))
     low, high = result.verdict.spectral_radius_ci
@@ -96,6 +98,8 @@ def spectrum(result: Evaluation) -> Figure:
 
 def iterations(result: Evaluation) -> Figure | None:
     """Draw FQI's value against its iterations; None where no start is known."""
+    assert result.curves is not None
+    assert result.verdict is not None
     values = result.curves.iterates
     if not len(values):
         return None
@@ -138,6 +142,7 @@ def _within(tick: float, values: np.ndarray) -> bool:
 def ridge(result: Evaluation) -> Figure | None:
     """Draw LSTD's value and FQI's spectral radius against the ridge; None where no start is known."""
     found = result.curves
+    assert found is not None
     if not np.isfinite(found.ridge_values).any():
         return None
     with house_style():
@@ -162,6 +167,7 @@ def ridge(result: Evaluation) -> Figure | None:
 def size(result: Evaluation) -> Figure | None:
     """Draw LSTD's value from ever more of the log; None where it has none."""
     found = result.curves
+    assert found is not None
     if not np.isfinite(found.size_values).sum() > 1:
         return None
     unit = "rows" if result.prepared.log.independent else "episodes"

@@ -10,6 +10,7 @@ from sandtable.analysis.ope.settings import EvaluateSettings
 from sandtable.estimators.ope.features import Featured, FeatureMap, load_features, with_features
 from sandtable.estimators.ope.moments.accumulate import moments_of_log
 from sandtable.estimators.ope.weighting.behaviour_policy import BehaviourPolicy
+from sandtable.estimators.ope.weighting.importance_weights import why_unweighted
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.ope.moments import Moments
@@ -22,18 +23,36 @@ class Prepared:
     Attributes:
         log: The log with both policies' probabilities, where they are known, and with features.
         featured: The same with what goes with the features.
-        moments: Of the rows, weighted as the kind of value needs it.
-        features: What the features are called.
+        moments: Of the rows, weighted as the kind of value needs it; None where the log serves weighting alone.
+        features: What the features are called; empty where there are none.
         initial: Whether the features at the starts were given or come from the log's first steps.
         warnings: What was assumed on the way, a sentence each.
+        reason: Why there are no moments; empty where there are.
     """
 
     log: LoggedSteps
     featured: Featured
-    moments: Moments
+    moments: Moments | None
     features: str
     initial: Literal["log", "given"]
     warnings: tuple[str, ...]
+    reason: str = ""
+
+    @property
+    def features_count(self) -> int:
+        """Return how many features there are; 0 where there are no moments."""
+        return 0 if self.moments is None else self.moments.features
+
+    @property
+    def known_moments(self) -> Moments:
+        """Return the moments.
+
+        Raises:
+            ValueError: There are none.
+        """
+        if self.moments is None:
+            raise ValueError(f"moments: {self.reason}")
+        return self.moments
 
 
 def check_settings(settings: EvaluateSettings) -> None:
@@ -88,16 +107,18 @@ def prepare(log: LoggedSteps, settings: EvaluateSettings, target: TargetPolicy |
         InputError: A setting is out of range, or the log does not serve any estimator as they ask.
     """
     check_settings(settings)
-    chosen = feature_map(log, settings)
     log = with_target(log, load_target(settings.target, trust=settings.trust) if target is None else target)
     told = list(log.warnings)
     log, warnings = _of_one_action(log)
     told += warnings
-    log, warnings = _without_unknown(log, chosen)
-    told += warnings
     if settings.behaviour == "estimate":
         log, warning = _with_behaviour(log, settings)
         told.append(warning)
+    if reason := why_weighting_alone(log, settings):
+        return Prepared(log, Featured(log, "drawn"), None, "", "log", tuple(told), reason)
+    chosen = feature_map(log, settings)
+    log, warnings = _without_unknown(log, chosen)
+    told += warnings
     given = chosen.name == "columns" and log.initial_features is not None
     featured = with_features(log, chosen, settings.value, settings.seed)
     told += featured.warnings
@@ -109,6 +130,33 @@ def prepare(log: LoggedSteps, settings: EvaluateSettings, target: TargetPolicy |
     if not moments.covariance.any():
         raise InputError(f"{log.source or 'the log'}: all features are 0; name others")
     return Prepared(featured.log, featured, moments, chosen.name, "given" if given else "log", tuple(told))
+
+
+def why_weighting_alone(log: LoggedSteps, settings: EvaluateSettings) -> str:
+    """Return why no value is fitted to a log that weighting serves, in one sentence; empty where one is.
+
+    What neither serves is left to the features, which say what they lack.
+
+    Args:
+        log: With the policies' probabilities, where they are known.
+        settings: What the user decided.
+
+    Raises:
+        InputError: A probability is none, or the target's do not sum to 1.
+    """
+    own = settings.features == "columns" or (settings.features is None and log.features is not None)
+    if settings.features is None and log.features is None and log.observation is None:
+        reason = "the log holds neither states nor features, and a value is fitted to them"
+    elif settings.value == "v" or own:
+        return ""
+    elif log.target_probability is not None and log.target_probability.ndim == 1:
+        reason = (
+            "the target policy's probability is known of the logged actions alone, and values of pairs need that of "
+            "every action; use --value v, log target_probability_0 .., or pass --target"
+        )
+    else:
+        return ""
+    return "" if why_unweighted(log) else reason
 
 
 def _of_one_action(log: LoggedSteps) -> tuple[LoggedSteps, list[str]]:

@@ -1,6 +1,7 @@
 """An evaluation as a run of the store: what the command line calls."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,8 @@ from sandtable.simulators.ope.log_file import log_paths
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 
 REPORT, RESULTS = "report.html", "results.json"
+VERSION = 2
+"""Enters the names of the runs: raise it when what is computed of the same log changes."""
 
 
 def identity(log: str, settings: EvaluateSettings) -> dict[str, Any]:
@@ -31,9 +34,11 @@ def identity(log: str, settings: EvaluateSettings) -> dict[str, Any]:
     digests = {"target": _digest(load_target(settings.target, trust=settings.trust).source.encode())}
     if settings.features is not None:
         digests["features"] = _digest(load_features(settings.features).source.encode())
-    for path in log_paths(log):
-        with open(path, "rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    paths = log_paths(log)
+    root = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    for path in paths:
+        with open(path, "rb") as file:  # files of a folder may share a name
+            digests[f"log/{path.relative_to(root).as_posix()}"] = hashlib.file_digest(file, "sha256").hexdigest()
     return {**asdict(settings), "log": Path(log).name, "sha256": digests}
 
 
@@ -72,4 +77,5 @@ def run_evaluation(
     provenance = {"source": Path(log.source).name, "settings": asdict(settings), **recorder.finished()}
     run.write_json(RESULTS, told)
     run.write_text(REPORT, render(evaluation_report(result, told, provenance)))
-    return {"document": told, "answer": answer(result), "regime": result.verdict.summary()}
+    regime = result.regime if result.verdict is None else result.verdict.summary()
+    return {"document": told, "answer": answer(result), "regime": regime}

@@ -25,6 +25,8 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.scaling.runs_file import RunsFile, read_runs
 
 REPORT, RESULTS, FITS = "report.html", "results.json", "fits.csv"
+VERSION = 1
+"""Enters the names of the runs: raise it when what is computed of the same file changes."""
 LEAST_RESAMPLES = 50
 
 

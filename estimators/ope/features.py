@@ -131,9 +131,9 @@ def with_features(log: LoggedSteps, features: FeatureMap, value: ValueOf = "q", 
 
 def _ratio(log: LoggedSteps) -> np.ndarray:
     """Return rho of each row, [n]."""
-    if log.actions == 1:
-        return np.ones(len(log))
     target = logged_target_probability(log)
+    if log.actions == 1 and (target is None or log.behaviour_probability is None):
+        return np.ones(len(log))
     if target is None or log.behaviour_probability is None:
         missing = "target_probability" if target is None else "behaviour_probability"
         remedy = "pass --target" if target is None else "pass --behaviour estimate"

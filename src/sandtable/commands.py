@@ -44,13 +44,13 @@ def backtest(
         settings: What is assumed where the file does not tell, and how the test is done.
         output: Where results go.
     """
-    from sandtable.analysis.inventory.run_backtest import ORDERS, identity, load_history, run_backtest
+    from sandtable.analysis.inventory.run_backtest import ORDERS, VERSION, identity, load_history, run_backtest
     from sandtable.analysis.provenance import Recorder
     from sandtable.training.progress import bar
 
     recorder, store = Recorder(), run_store(output)
     history = load_history(sales, settings)
-    run = store.run("backtest", identity(sales, settings))
+    run = store.run("backtest", identity(sales, settings), VERSION)
     if run.finished:
         say(output, f"this backtest was done before: {run.folder}")
         summary = run.result()
@@ -96,14 +96,14 @@ def evaluate(log: Name, settings: EvaluateSettings, output: Output = DEFAULT_OUT
         settings: Which policy, features and estimators.
         output: Where results go.
     """
-    from sandtable.analysis.ope.run_evaluation import identity, run_evaluation
+    from sandtable.analysis.ope.run_evaluation import VERSION, identity, run_evaluation
     from sandtable.analysis.provenance import Recorder
     from sandtable.simulators.ope.log_file import read_log
 
     recorder, store = Recorder(), run_store(output)
     # what a user's functions print goes to standard error: standard output is for the outcome
     with contextlib.redirect_stdout(sys.stderr):
-        run = store.run("evaluate", identity(log, settings))
+        run = store.run("evaluate", identity(log, settings), VERSION)
         done = run.finished
         if done:
             summary = run.result()
@@ -153,10 +153,10 @@ def scaling_law(
         output: Where results go.
     """
     from sandtable.analysis.provenance import Recorder
-    from sandtable.analysis.scaling.run_scaling_law import identity, load_runs, run_scaling_law
+    from sandtable.analysis.scaling.run_scaling_law import VERSION, identity, load_runs, run_scaling_law
 
     recorder, store = Recorder(), run_store(output)
-    run = store.run("scaling-law", identity(runs_file, settings))
+    run = store.run("scaling-law", identity(runs_file, settings), VERSION)
     done = run.finished
     if done:
         summary = run.result()

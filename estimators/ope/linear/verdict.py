@@ -33,7 +33,8 @@ class Verdict:
     """What a log can tell.
 
     Attributes:
-        diagnostics: Of the log's moments.
+        diagnostics: Of the log's moments with the ridge; but where they are singular without it, so is the regime, and
+            where they leave the value at the starts open without it, the coverage is infinite.
         fqi: Whether FQI converges, whatever the reward.
         lstd: Whether LSTD is consistent, and with it any estimator that sees these moments alone.
         spectral_radius_ci: Ends of the interval of the spectral radius; NaN with fewer than 10 episodes.
@@ -41,6 +42,7 @@ class Verdict:
         regime_certain: No interval holds its threshold, or all resamples are singular.
         alpha: One minus the confidence of the intervals.
         episodes: How many were resampled.
+        ridge: That of the diagnostics.
         linearity: The check of the assumption; None where it could not be made.
         linearity_reason: Why not.
     """
@@ -53,6 +55,7 @@ class Verdict:
     regime_certain: bool
     alpha: float
     episodes: int
+    ridge: float = 0.0
     linearity: LinearityCheck | None = None
     linearity_reason: str = field(default="", repr=False)
 
@@ -68,6 +71,11 @@ class Verdict:
         return f"{self._of_fqi()}; {self._of_lstd()}."
 
     @property
+    def starts_left(self) -> bool:
+        """Say whether the log leaves the value at the starts open, as their features leave what its rows span."""
+        return self.diagnostics.coverage is not None and bool(np.isinf(self.diagnostics.coverage))
+
+    @property
     def assumption(self) -> str:
         """Return what is assumed, and what the log says of it."""
         assumed = "All of this is said assuming that the value is linear in these features."
@@ -80,7 +88,9 @@ class Verdict:
         """Return the verdict, the regime and the assumption, a sentence or two each."""
         why = "a threshold lies within its sampling error" if self.episodes >= FEWEST else "it is of too few episodes"
         certain = "" if self.regime_certain else f", but {why}"
-        return self.sentence, f"The moments are in the regime “{self.diagnostics.regime}”{certain}.", self.assumption
+        regime = self.diagnostics.regime
+        of = "The" if not self.ridge else "Without the ridge the" if regime == "singular" else "With the ridge the"
+        return self.sentence, f"{of} moments are in the regime “{regime}”{certain}.", self.assumption
 
     def summary(self) -> str:
         """Return all that is to be said, as text."""
@@ -96,6 +106,11 @@ class Verdict:
         return f"FQI converges here ({radius}; {told.iterations:,} iterations to a millionth of the first error)"
 
     def _of_lstd(self) -> str:
+        if self.lstd == "consistent" and self.starts_left:
+            return (
+                "LSTD is consistent in the span of the log's features, but those of the starts leave it: the value at "
+                "these starts is not determined by the log"
+            )
         if self.lstd == "consistent":
             return "LSTD is consistent"
         return f"whether LSTD is consistent is undetermined (smallest singular value {self._smallest()})"
@@ -153,9 +168,14 @@ def verdict(
         lstd: LSTD = "inconsistent"
     else:
         lstd = "consistent" if told.conditions["invertible"] == 1 and least > TOLERANCE else "undetermined"
-    if ridge and diagnose(moments, discount).conditions["invertible"] == -1:
-        bare = np.quantile(np.abs(spectra(resampled.mean(), discount)[1]), ends[1])
-        lstd = "inconsistent" if log.episodes >= FEWEST and bare <= TOLERANCE else "undetermined"
+    if ridge:
+        bare = diagnose(moments, discount)
+        if bare.conditions["invertible"] == -1:
+            smallest = np.quantile(np.abs(spectra(resampled.mean(), discount)[1]), ends[1])
+            lstd = "inconsistent" if log.episodes >= FEWEST and smallest <= TOLERANCE else "undetermined"
+            told = replace(told, regime="singular")
+        if bare.coverage is not None and np.isinf(bare.coverage):
+            told = replace(told, coverage=bare.coverage)
     if told.conditions["stable"] != {"diverges": -1, "converges": 1}.get(fqi):
         fqi = "undetermined"
     check, reason = None, ""
@@ -172,6 +192,7 @@ def verdict(
         regime_certain=lstd == "inconsistent" or "undetermined" not in (fqi, lstd),
         alpha=alpha,
         episodes=log.episodes,
+        ridge=ridge,
         linearity=check,
         linearity_reason=reason,
     )

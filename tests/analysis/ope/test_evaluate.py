@@ -155,7 +155,40 @@ def test_where_the_system_is_singular_no_answer_is_given():
     assert result.verdict.diagnostics.regime in ("singular", "boundary")
     assert result.chosen is None
     assert "does not tell what the target policy is worth" in answer(result)
-    assert result.estimate("lstd").status == "singular"
+    lstd = result.estimate("lstd")
+    assert (lstd.status, lstd.se, lstd.interval) == ("singular", None, "none")
+    assert "no interval, for the log does not determine the value at the starts" in lstd.reason
+    assert result.intervals == []
+    told = next(row for row in document(result, "x")["estimates"] if row["estimator"] == "lstd")
+    assert (told["se"], told["ci"], told["interval"]) == (None, [None, None], "none")
+
+
+def test_a_ridge_hides_no_singular_system():
+    """R7: the ridge makes a system that has a solution, and the log still does not tell the value."""
+    result = found(LinearMDP("R7").sample(200, 1), 0.9, ridge=0.01)
+    assert result.verdict.lstd == "inconsistent"
+    assert result.chosen is None
+    told = document(result, "x")
+    assert (told["diagnostics"]["regime"], told["diagnostics"]["regime_certain"]) == ("singular", True)
+    assert told["diagnostics"]["coverage"] is None
+    assert any(warning.startswith("diagnostics: of the moments with the ridge of 0.01") for warning in told["warnings"])
+    assert "Without the ridge the moments are in the regime “singular”." in result.verdict.summary()
+    assert "Of the moments with the ridge of 0.01" in render(evaluation_report(result, told, {}))
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.01])
+def test_starts_that_leave_the_span_of_the_data_have_no_answer(ridge):
+    """R1b in its own features and one that no row has: LSTD is right of the rows, and says nothing of such starts."""
+    log = LinearMDP("R1b", noise=0.5).sample(200, 1)
+    wider = [np.column_stack([array, np.zeros(len(array))]) for array in (log.features, log.next_features)]
+    start = np.append(np.zeros(log.features.shape[1]), 1.0)[None]
+    result = found(log.with_(features=wider[0], next_features=wider[1], initial_features=start), 0.9, ridge=ridge)
+    assert result.verdict.lstd == "consistent"
+    assert "the value at these starts is not determined by the log" in result.verdict.sentence
+    assert result.chosen is None
+    assert document(result, "x")["diagnostics"]["coverage"] is None
+    if not ridge:
+        assert result.estimate("lstd").interval == "none"
 
 
 def test_a_zero_behaviour_probability_stops_what_divides_by_it(graph):
@@ -203,6 +236,9 @@ def test_redundant_features_have_their_rank_told(graph):
     assert (told["features"], told["diagnostics"]["rank"]) == (28, 14)
     assert result.estimate("lstd").value == pytest.approx(single.estimate("lstd").value)
     assert result.chosen == single.chosen == "lstd"
+    assert result.estimate("lstd").status == "ok"
+    assert "rank 14 of 28" in result.estimate("lstd").reason
+    assert result.estimate("lstd").se == pytest.approx(single.estimate("lstd").se)
     assert result.estimate("td").status == "ok"
 
 
@@ -267,7 +303,7 @@ def test_features_have_to_be_named_where_the_log_suggests_none(graph):
     with pytest.raises(InputError, match="it holds observations that are no states; say what the value is linear in"):
         prepare(bare.with_(observation=np.ones((len(log), 2))), EvaluateSettings(0.9))
     with pytest.raises(InputError, match="neither features nor observations"):
-        prepare(bare.with_(observation=None), EvaluateSettings(0.9))
+        prepare(bare.with_(observation=None, behaviour_probability=None), EvaluateSettings(0.9))
     with pytest.raises(InputError, match="all features are 0"):
         prepare(log.with_(features=np.zeros_like(log.features)), EvaluateSettings(0.9))
 
