@@ -74,6 +74,7 @@ def _why_unserved(prepared: Prepared, settings: EvaluateSettings) -> str:
 def _linear(prepared: Prepared, settings: EvaluateSettings) -> Iterator[ValueEstimate]:
     """Return the estimates that need the moments alone."""
     unserved = _why_unserved(prepared, settings)
+    determined = not unserved and _determined(prepared, settings)
     for name, estimator in linear_estimators(settings).items():
         if unserved:
             yield ValueEstimate.not_run(name, unserved)
@@ -81,18 +82,22 @@ def _linear(prepared: Prepared, settings: EvaluateSettings) -> Iterator[ValueEst
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the status tells what they would
             try:
-                yield _fitted(name, estimator, prepared, settings)
+                yield _fitted(name, estimator, prepared, settings, determined)
             except InputError as error:
                 yield ValueEstimate.not_run(name, str(error))
 
 
-def _fitted(name: str, estimator: Any, prepared: Prepared, settings: EvaluateSettings) -> ValueEstimate:
-    """Return a linear estimate with the interval that can be told."""
+def _fitted(
+    name: str, estimator: Any, prepared: Prepared, settings: EvaluateSettings, determined: bool
+) -> ValueEstimate:  # fmt: skip
+    """Return a linear estimate with the interval that can be told; ``determined`` as ``_determined`` has it."""
     log = prepared.featured.weighted
     result = estimator.fit(prepared.known_moments)
+    if name == "brm" and not determined:  # its system may be regular where LSTD's is not
+        determined = replace(estimator, ridge=0.0).fit(prepared.known_moments).status == "ok"
+    if not determined and result.status in ("ok", "singular") and np.isfinite(result.value):
+        return _without_interval(result.estimate(), settings)
     if result.status == "singular":
-        if not _determined(prepared, settings):
-            return without_interval(result.estimate())
         result = replace(result, status="ok", reason=f"{result.reason}; all that fit give the starts the same value")
     if np.isfinite(result.value) and result.influence is not None:
         return cluster(result, log) if interval_kind(prepared) == "cluster" else hc0(result, log)
@@ -103,15 +108,16 @@ def _fitted(name: str, estimator: Any, prepared: Prepared, settings: EvaluateSet
     return estimate
 
 
-def without_interval(estimate: ValueEstimate) -> ValueEstimate:
+def _without_interval(estimate: ValueEstimate, settings: EvaluateSettings) -> ValueEstimate:
     """Return an estimate of what the log does not determine: sampling errors do not tell how far off it is."""
     told = f"{estimate.reason}; " if estimate.reason else ""
-    reason = f"{told}no interval, for the log does not determine the value at the starts"
-    return replace(estimate, se=None, interval="none", replicates=None, reason=reason)
+    reason = "no interval, for the log does not determine the value at the starts"
+    reason += ": the ridge does" if settings.ridge else ""
+    return replace(estimate, status="singular", reason=f"{told}{reason}")
 
 
 def _determined(prepared: Prepared, settings: EvaluateSettings) -> bool:
-    """Say whether the log determines the value at the starts, whatever it leaves open of the parameters."""
+    """Say whether the log, without a ridge, determines the value at the starts, whatever the parameters are."""
     coverage = diagnose(prepared.known_moments, settings.discount).coverage
     return coverage is not None and bool(np.isfinite(coverage))
 
@@ -122,15 +128,11 @@ def _can_be_refitted(prepared: Prepared, settings: EvaluateSettings) -> bool:
 
 
 def lstd_intervals(prepared: Prepared, settings: EvaluateSettings) -> list[ValueEstimate]:
-    """Return LSTD with each kind of interval; none where it has no value."""
+    """Return LSTD with each kind of interval."""
     log, estimator = prepared.featured.weighted, LSTD(settings.discount, settings.ridge)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = estimator.fit(prepared.known_moments)
-        if result.influence is None or not np.isfinite(result.value):
-            return []
-        if result.status == "singular" and not _determined(prepared, settings):
-            return []
         found = [hc0(result, log)]
         if log.episodes > 1:
             found.append(cluster(result, log))

@@ -37,7 +37,7 @@ class Evaluation:
         prepared: The log and its moments.
         settings: What the user decided.
         estimates: One of each estimator, in the order of ``estimates.ESTIMATORS``.
-        intervals: LSTD's value with each kind of interval.
+        intervals: LSTD's value with each kind of interval; empty where it has none.
         verdict: What the log can tell, with its sampling error; None where no value is fitted to it.
         overlap: How well the log covers the target policy.
         chosen: The estimator that the answer names; None where none is to be trusted.
@@ -59,6 +59,15 @@ class Evaluation:
     def regime(self) -> str:
         """Return the verdict in one sentence, or why there is none."""
         return self.verdict.sentence if self.verdict else f"No value is fitted: {self.prepared.reason}."
+
+    @property
+    def doubt(self) -> str:
+        """Return why the answer would not name LSTD."""
+        if self.verdict is None:
+            return "no value is fitted"
+        if self.verdict.starts_left:
+            return "the log does not determine what linear values are at its starts"
+        return "LSTD is not certain to be consistent here"
 
     def estimate(self, name: str) -> ValueEstimate:
         """Return the estimate of one estimator."""
@@ -91,7 +100,7 @@ def evaluate(
         prepared=prepared,
         settings=settings,
         estimates=values,
-        intervals=lstd_intervals(prepared, settings) if np.isfinite(values[0].value) else [],
+        intervals=lstd_intervals(prepared, settings) if values[0].interval != "none" else [],
         verdict=found,
         overlap=covered,
         chosen=choose(values, found, covered),
@@ -162,10 +171,9 @@ def answer(result: Evaluation) -> str:
     log, discount = result.prepared.log, result.settings.discount
     size = f"{len(log):,} independent transitions" if log.independent else f"{log.episodes:,} episodes"
     if result.chosen is None:
-        linear = "linear estimates are not certain to be consistent" if result.verdict else "no value is fitted to it"
         return (
-            f"This log of {size} does not tell what the target policy is worth at discount {discount:g}: {linear}, "
-            "and its weights leave too few episodes to average."
+            f"This log of {size} does not tell what the target policy is worth at discount {discount:g}: "
+            f"{result.doubt}, and its weights leave too few episodes to average."
         )
     estimate = result.estimate(result.chosen)
     low, high = estimate.conf_int(result.settings.alpha)

@@ -154,12 +154,7 @@ def _estimates(result: Evaluation) -> Section:
             "Episodes: right also where it is not. Where the two differ much, the features miss something."
         )
         blocks.append(Table(f"LSTD by four kinds of {level} interval", columns, rows, note=note))
-    if result.verdict is None:
-        why = "no value is fitted"
-    elif result.verdict.starts_left:
-        why = "the log does not determine what linear values are at its starts"
-    else:
-        why = "LSTD is not certain to be consistent here"
+    why = result.doubt
     chosen = {
         None: f"No estimator is named in the answer: {why}, and the weights leave fewer than ten effective episodes.",
         "lstd": "The answer names LSTD, as it is consistent in this regime.",

@@ -147,8 +147,15 @@ def why_weighting_alone(log: LoggedSteps, settings: EvaluateSettings) -> str:
     own = settings.features == "columns" or (settings.features is None and log.features is not None)
     if settings.features is None and log.features is None and log.observation is None:
         reason = "the log holds neither states nor features, and a value is fitted to them"
-    elif settings.value == "v" or own:
+    elif settings.value == "v":
         return ""
+    elif own:
+        if settings.features is not None or log.next_features is not None or log.actions == 1:
+            return ""
+        reason = (
+            "the log holds no next_feature_0 .., the mean features after the step under the target policy, and values "
+            "of pairs need them; log them, or use --value v"
+        )
     elif log.target_probability is not None and log.target_probability.ndim == 1:
         reason = (
             "the target policy's probability is known of the logged actions alone, and values of pairs need that of "

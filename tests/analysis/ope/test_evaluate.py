@@ -155,10 +155,13 @@ def test_where_the_system_is_singular_no_answer_is_given():
     assert result.verdict.diagnostics.regime in ("singular", "boundary")
     assert result.chosen is None
     assert "does not tell what the target policy is worth" in answer(result)
+    for one in (result.estimate(name) for name in LINEAR):
+        assert one.status in ("singular", "diverged"), one.estimator
+        assert (one.se, one.interval) == (None, "none"), one.estimator
     lstd = result.estimate("lstd")
-    assert (lstd.status, lstd.se, lstd.interval) == ("singular", None, "none")
     assert "no interval, for the log does not determine the value at the starts" in lstd.reason
     assert result.intervals == []
+    assert result.estimate("brm").status == "ok"  # its squared errors have a minimum, at another value: it is biased
     told = next(row for row in document(result, "x")["estimates"] if row["estimator"] == "lstd")
     assert (told["se"], told["ci"], told["interval"]) == (None, [None, None], "none")
 
@@ -168,6 +171,9 @@ def test_a_ridge_hides_no_singular_system():
     result = found(LinearMDP("R7").sample(200, 1), 0.9, ridge=0.01)
     assert result.verdict.lstd == "inconsistent"
     assert result.chosen is None
+    for one in (result.estimate(name) for name in (*LINEAR, "fqi")):
+        assert (one.status, one.se, one.interval) == ("singular", None, "none"), one.estimator
+        assert "does not determine the value at the starts: the ridge does" in one.reason
     told = document(result, "x")
     assert (told["diagnostics"]["regime"], told["diagnostics"]["regime_certain"]) == ("singular", True)
     assert told["diagnostics"]["coverage"] is None
@@ -187,8 +193,9 @@ def test_starts_that_leave_the_span_of_the_data_have_no_answer(ridge):
     assert "the value at these starts is not determined by the log" in result.verdict.sentence
     assert result.chosen is None
     assert document(result, "x")["diagnostics"]["coverage"] is None
-    if not ridge:
-        assert result.estimate("lstd").interval == "none"
+    assert all(result.estimate(name).interval == "none" for name in (*LINEAR, "brm", "fqi"))
+    assert result.intervals == []
+    assert "the log does not determine what linear values are at its starts" in answer(result)
 
 
 def test_a_zero_behaviour_probability_stops_what_divides_by_it(graph):

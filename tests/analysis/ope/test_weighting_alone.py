@@ -97,6 +97,16 @@ def test_state_values_need_the_probability_of_the_logged_action_alone(with_state
     assert result.estimate("fqe").reason == "the log holds no target_probability of every action"
 
 
+def test_features_without_those_that_follow_serve_values_of_states_alone(bare):
+    log = bare.with_(features=np.eye(STEPS)[bare.step])
+    result = found(log)
+    assert "the log holds no next_feature_0 .." in result.estimate("lstd").reason
+    assert result.chosen == "wis"
+    assert covers(found(log, replace(SETTINGS, value="v")), "lstd")
+    with pytest.raises(InputError, match="needs next_feature_0"):
+        prepare(log, replace(SETTINGS, features="columns"))
+
+
 def test_one_action_in_the_log_may_be_one_of_several(with_states):
     """The target policy takes the logged action less often than it was taken: rows weigh as much less."""
     ones = with_states.with_(
@@ -109,7 +119,7 @@ def test_weights_that_few_episodes_carry_name_no_answer(bare):
     rare = np.where((bare.episode < 3) & (bare.action >= 0), 0.5, 1e-6)
     result = found(bare.with_(target_probability=rare))
     assert result.chosen is None
-    assert "no value is fitted to it, and its weights leave too few episodes to average" in answer(result)
+    assert "no value is fitted, and its weights leave too few episodes to average" in answer(result)
     assert "no value is fitted, and the weights leave fewer" in render(evaluation_report(result, {}, {}))
 
 

@@ -159,6 +159,24 @@ def test_a_ridge_does_not_make_a_singular_world_tell_its_value():
     assert verdict(log_of("R1b"), 0.9, ridge=0.01).lstd == "consistent"
 
 
+def test_the_regime_is_named_with_or_without_the_ridge():
+    told = verdict(log_of("R7"), 0.9, ridge=0.01)
+    assert told.diagnostics.regime == "singular"
+    assert told.sentences[1] == "Without the ridge the moments are in the regime “singular”."
+    assert verdict(log_of("R1b"), 0.9, ridge=0.01).sentences[1].startswith("With the ridge the moments are in")
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.01])
+def test_starts_outside_of_the_span_of_the_data_are_told(ridge):
+    log = log_of("R1b")
+    now, after = (np.column_stack([array, np.zeros(len(log))]) for array in (log.features, log.next_features))
+    wider = log.with_(features=now, next_features=after, initial_features=np.array([[1.0, 0.0, 0.5]]))
+    told = verdict(wider, 0.9, ridge=ridge)
+    assert (told.lstd, told.starts_left) == ("consistent", True)
+    assert told.sentence.endswith("the value at these starts is not determined by the log.")
+    assert not verdict(log, 0.9, ridge=ridge).starts_left
+
+
 def test_the_check_knows_no_unit_of_weights():
     log = log_of("R1b")
     huge = check_linearity(log.with_(weight=np.full(len(log), 1e300)), 0.9)
