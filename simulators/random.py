@@ -38,9 +38,10 @@ def _xor_shift(word: Array, shift: int) -> Array:
 
 
 def _mix(word: Array) -> Array:
-    """SplitMix64's finaliser: a bijection of 64-bit words; numpy's array is overwritten."""
-    if isinstance(word, np.ndarray):  # the same on unsigned words, in place: a third of the time
-        w = word.view(np.uint64)
+    """SplitMix64's finaliser: a bijection of 64-bit words; the array is overwritten on a CPU."""
+    numbers = _on_host(word)
+    if numbers is not None:  # the same on unsigned words, in place: a third of the time
+        w = numbers.view(np.uint64)
         w ^= w >> 30
         w *= _MIX_1 % 2**64
         w ^= w >> 27
@@ -50,6 +51,18 @@ def _mix(word: Array) -> Array:
     word = _xor_shift(word, 30) * _MIX_1
     word = _xor_shift(word, 27) * _MIX_2
     return _xor_shift(word, 31)
+
+
+def _on_host(word: Array) -> np.ndarray | None:
+    """Return the memory of an array as numpy's, if it is a plain one on a CPU that nobody traces; else None."""
+    if isinstance(word, np.ndarray):
+        return word
+    import torch
+
+    plain = type(word) is torch.Tensor and word.device.type == "cpu" and word.numel() > 0
+    if not plain or torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(word):
+        return None
+    return word.numpy()
 
 
 def make_key(seed: Any) -> Array:

@@ -103,7 +103,7 @@ class SGD:
                 velocity = velocity + parameter * along(state["weight_decay"], parameter)
             if "velocity" in state:
                 velocity = velocities[name] = state["velocity"][name] * along(state["momentum"], parameter) + velocity
-            moved[name] = parameter - velocity * along(rate, parameter)
+            moved[name] = torch.addcmul(parameter, velocity, along(rate, parameter), value=-1)  # in one pass
         return moved, {**state, "velocity": velocities} if velocities else state
 
 

@@ -152,6 +152,24 @@ class Classification(Task):
         size = xp.abs(margin)  # exp overflows nowhere, and the gradient at 0 is the mean of its neighbours
         return xp.log1p(xp.exp(-size)) + (size - margin) / 2
 
+    def loss_gradient(self, output: Array, batch: Batch) -> Array:
+        """Return the gradient of each example's loss in its output, [*batch, outputs]."""
+        xp = namespace(output)
+        if self.loss_name == "cross-entropy" and self.classes > 2:
+            weights = xp.exp(output - xp.max(output, axis=-1, keepdims=True))
+            told = xp.arange(self.classes, device=output.device) == batch.target[..., None]
+            return weights / xp.sum(weights, axis=-1, keepdims=True) - xp.astype(told, output.dtype)
+        sign = 1 - 2 * xp.astype(batch.target, output.dtype)
+        margin = self._margin(output, batch.target)
+        if self.loss_name == "hinge":
+            slope = -xp.astype(margin <= 1, output.dtype)
+        elif self.loss_name == "square":
+            slope = 2 * (margin - 1)
+        else:
+            slope = -0.5 * (1 - xp.tanh(margin / 2))  # minus the logistic function of -margin
+        gradient = (sign * slope)[..., None]
+        return gradient if output.shape[-1] == 1 else xp.concat((gradient, -gradient), axis=-1)
+
     def metrics(self, output: Array, batch: Batch) -> dict[str, Array]:
         """Return ``accuracy``: 1 where the class of the largest output is the target, 0 elsewhere, [*batch]."""
         xp = namespace(output)

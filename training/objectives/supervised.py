@@ -56,15 +56,20 @@ def mean_loss(task: Task, output: Tensor, examples: Batch) -> tuple[Tensor, Metr
 
 
 def by_hand(task: Task, network: Any, examples: Batch) -> tuple[dict[str, Tensor], Tensor, Metrics]:
-    """Return gradient, mean loss and metrics; automatic differentiation is for the loss alone, not for the network.
+    """Return gradient, mean loss and metrics; automatic differentiation is at most for the loss, not for the network.
 
     Args:
-        task: Gives the loss.
+        task: Gives the loss, and its gradient in the output by ``loss_gradient`` if it can.
         network: With ``forward(x, kept)`` and ``pullback(kept, back)``, as ``MLP`` has them.
         examples: ``input`` [R, B, ...] and ``target`` [R, B, ...].
     """
     kept: list[Tensor] = []
-    output = network(examples.input, kept).requires_grad_()
-    loss, metrics = mean_loss(task, output, examples)
-    (back,) = torch.autograd.grad(loss.sum(), output)
+    output = network(examples.input, kept)
+    if hasattr(task, "loss_gradient"):
+        with torch.no_grad():
+            loss, metrics = mean_loss(task, output, examples)
+            back = task.loss_gradient(output, examples) / output.shape[1]
+    else:
+        loss, metrics = mean_loss(task, output.requires_grad_(), examples)
+        (back,) = torch.autograd.grad(loss.sum(), output)
     return network.pullback(kept, back), loss.detach(), metrics

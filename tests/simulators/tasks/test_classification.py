@@ -89,3 +89,24 @@ def test_actions_are_a_class_or_outputs_and_what_they_earn_follows(task, space, 
 def test_losses_of_one_output_need_two_classes():
     with pytest.raises(InputError, match="loss 'square' is for two classes and there are 24; use 'cross-entropy'"):
         GroupOperation("S_4", loss="square")
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs"),
+    [
+        (SparseParity(6, 2, loss="hinge"), 1),
+        (SparseParity(6, 2, loss="square"), 1),
+        (SparseParity(6, 2, loss="cross-entropy"), 1),
+        (SparseParity(6, 2, loss="cross-entropy"), 2),
+        (GroupOperation("Z_5"), 5),
+    ],
+)
+def test_gradient_of_the_loss_is_that_of_automatic_differentiation(task, outputs):
+    batch = task.sample(torch.arange(200))
+    output = 3 * torch.randn(200, outputs, dtype=torch.float64)
+    output[:4] = 0.0
+    output.requires_grad_()
+    (expected,) = torch.autograd.grad(task.loss(output, batch).sum(), output)
+    torch.testing.assert_close(task.loss_gradient(output.detach(), batch), expected)
+    array = task.loss_gradient(output.detach().numpy(), type(batch)(*(part.numpy() for part in batch)))
+    np.testing.assert_allclose(array, expected.numpy(), atol=1e-12)
