@@ -246,8 +246,11 @@ def _runner(stepper: Stepper, mode: str, backend: str, log_every: int) -> Runner
     if mode == "graph":
         return GraphRunner(stepper, capacity=log_every)
     if mode == "compile":
-        compute = torch.compile(stepper.objective.loss, backend=backend, dynamic=False)
-        return Runner(stepper, replace(stepper, compute=compute))
+        objective, by_hand = stepper.objective, None
+        if objective.compiles_gradient:
+            by_hand = torch.compile(objective.gradient, backend=backend, dynamic=False)
+        compute = torch.compile(objective.loss, backend=backend, dynamic=False)
+        return Runner(stepper, replace(stepper, compute=compute, by_hand=by_hand))
     if mode == "scan":
         scan = find_scan()
         if scan is None:

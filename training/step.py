@@ -51,6 +51,8 @@ class Stepper:
         threshold: The largest norm of each replica's gradient, [R]; None to leave gradients as they are.
         keys: int64 [R]; step s uses ``fold_in(keys, s)``.
         compute: What computes the loss: ``objective.loss``, or that compiled.
+        by_hand: What computes the gradient without automatic differentiation, ``objective.gradient`` compiled; None for
+            that itself where the loss is not compiled, else for none.
     """
 
     network: Replicated
@@ -61,6 +63,7 @@ class Stepper:
     threshold: Tensor | None
     keys: Tensor
     compute: Callable[..., tuple[Tensor, Metrics, Carry]]
+    by_hand: Callable[..., tuple[Tensors, Tensor, Metrics, Carry] | None] | None = None
 
     def start(self, start_stopping: Callable[[Tensors], Stopping | None]) -> State:
         """Return the state before the first step, with the parameters that the network has."""
@@ -109,9 +112,10 @@ class Stepper:
     def _gradients(self, key: Tensor, carry: Carry, update: int) -> tuple[Tensors, Metrics, Carry]:
         """Return gradients, measures and carry of one update."""
         eager = self.compute == self.objective.loss
-        by_hand = self.objective.gradient(self.network, key, carry, update) if eager else None
-        if by_hand is not None:
-            gradients, loss, metrics, carry = by_hand
+        gradient = self.by_hand or (self.objective.gradient if eager else None)
+        found_by_hand = gradient(self.network, key, carry, update) if gradient else None
+        if found_by_hand is not None:
+            gradients, loss, metrics, carry = found_by_hand
             return {name: gradients[name] for name in self.slots}, {"loss": loss, **metrics}, carry
         loss, metrics, following = self.compute(self.network, key, carry, update)
         if loss.shape != self.keys.shape:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ class FullBatch(Objective):
     task: Task
     examples: Batch
     shared: bool = True
+    compiles_gradient: ClassVar[bool] = True
 
     def select(self, replicas: Sequence[int]) -> Self:
         """Return the objective with the examples of some replicas; see ``Objective.select``."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,11 @@ class Objective(ABC):
 
     Attributes:
         updates: Updates of the network after one collection, at least 1.
+        compiles_gradient: Whether ``torch.compile`` can take ``gradient``, if that gives one.
     """
 
     updates: int = 1
+    compiles_gradient: ClassVar[bool] = False
 
     def select(self, replicas: Sequence[int]) -> Self:
         """Return the objective of some replicas alone; itself, the default, where it is the same for all of them.

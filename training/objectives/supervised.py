@@ -1,7 +1,7 @@
 """Supervised learning: the loss of fresh examples."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ class Supervised(Objective):
 
     task: Task
     batch: int
+    compiles_gradient: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.batch < 1:
