@@ -141,7 +141,7 @@ def fit(
         require_same(manifest["configuration"], configuration, str(checkpoint.folder))
         position, history = from_tensors(tensors, state, manifest["step"], manifest["finished"])
         stepper.restore(position.state)
-        if len(members := manifest["members"]) < network.replicas:
+        if len(members := manifest.get("members", range(network.replicas))) < network.replicas:
             cohort = Cohort(stepper, position.state, torch.tensor(members, device=device))
             window = [cohort.part(measures) for measures in position.window]
             position, runner = position._replace(state=cohort.selected(), window=window), Runner(cohort.stepper())
@@ -166,7 +166,7 @@ def fit(
                 if judged or after.finished or after.step % log_every == 0:
                     told = read_row(after, judged)
                     if told.diverged:
-                        after, told = _without(told, after, validate)
+                        after, told = _without(told, after, validate, cohort.members.tolist())
                     row = cohort.row(told.values) | _spent(runner.flops, after.step, network.replicas)
                     # a validation's last: rows that have none keep the order, also in a history that was restored
                     row = dict(sorted(row.items(), key=lambda entry: entry[0].startswith("validation_")))
@@ -177,10 +177,12 @@ def fit(
                         progress(after.step, steps, history.rows[-1])
                     after = after._replace(window=[], finished=after.finished or all(told.stopped))
                     if may_drop and not after.finished and 2 * sum(told.stopped) >= len(told.stopped):
-                        cohort = cohort.without_stopped(after.state)
-                        flops, runner = runner.flops, Runner(cohort.stepper())
-                        runner.flops, after = flops, after._replace(state=cohort.selected())
-                        judge_by = validate and validate.select(cohort.members.tolist())
+                        fewer = cohort.without_stopped(after.state)
+                        of_fewer = Runner(fewer.stepper())
+                        judged_by = validate and validate.select(fewer.members.tolist())
+                        of_fewer.flops, after = runner.flops, after._replace(state=fewer.selected())
+                        # nothing is called in between: an interruption finds all of them or none
+                        cohort, runner, judge_by, position = fewer, of_fewer, judged_by, after
                 position = after
                 if checkpoint and (position.finished or position.step % checkpoint.every == 0):
                     keep(checkpoint.folder)
@@ -194,15 +196,23 @@ def fit(
     return _training(stepper, runner.flops, cohort.merged(position.state), position.step, history)
 
 
-def _without(told: Row, position: Position, validate: Validation | None) -> tuple[Position, Row]:
+def _without(
+    told: Row, position: Position, validate: Validation | None, members: list[int]
+) -> tuple[Position, Row]:  # fmt: skip
     """Stop the replicas that are not finite, if that is what was asked for.
+
+    Args:
+        told: Of the members.
+        position: Of the members.
+        validate: Says what was asked for.
+        members: Which replicas they are.
 
     Raises:
         Diverged: It was not.
     """
     if validate is None or validate.diverged == "raise":
         replica, step = min(told.diverged.items(), key=lambda entry: (entry[1], entry[0]))
-        raise Diverged(step, replica)
+        raise Diverged(step, members[replica])
     state = position.state
     assert state.stopping is not None
     stopping, parameters = stop_diverged(state.stopping, state.parameters, list(told.diverged))

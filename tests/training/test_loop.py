@@ -357,3 +357,12 @@ class TestReplicasThatStop:
                 validate=replace(validate, diverged="raise"),
                 **settings,
             )
+
+    def test_replica_that_explodes_after_others_were_dropped_is_named_by_its_own_number(self):
+        keys, rates = replica_keys(5, 8), torch.tensor(self.RATES) * torch.tensor([1, 0, 1, 0, 1, 1e-3, 1, 0])
+        network = MLP(8, 10, [32], 1, keys, initialisation=PYTORCH)
+        task = Supervised(SparseParity(10, 2, loss="hinge"), 16)
+        settings = {"log_every": 50, "schedule": lambda step: 1.0 + 1e15 * (step >= 200).double()}
+        settings |= {"validate": replace(self.GOAL, key=keys), "optimizer": SGD(rates, momentum=0.5)}
+        with pytest.raises(Diverged, match="replica 5 diverged"):
+            fit(network, task, key=keys, steps=400, **settings)
