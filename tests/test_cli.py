@@ -357,6 +357,7 @@ def test_a_disk_that_fills_up_leaves_no_half_written_file(folder, monkeypatch):
     assert [path for path in Path("runs").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_file_that_grows_too_large_while_learning_leaves_no_half_written_file(folder):
     """The limit on the size of files stops the checkpoint as a full disk would."""
     write("sales.csv", sales_rows())

@@ -100,6 +100,7 @@ def test_functions_of_one_s_own_serve_and_what_they_print_does_not_mix(folder):
     assert "asked" in said.err
 
 
+@pytest.mark.slow
 def test_other_questions_of_the_same_log(folder):
     states = evaluated("graph.csv", "--discount", ".98", "--features", "tabular", "--value", "v")
     assert states["features"] == 7

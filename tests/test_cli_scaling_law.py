@@ -96,6 +96,7 @@ def test_the_document_has_every_key_and_the_truth_within_its_intervals(folder):
     assert told["input"]["columns"]["loss"] == "final loss"
 
 
+@pytest.mark.slow
 def test_the_minima_of_nethack_give_the_published_exponents(folder):
     """arXiv 2307.09423 v3 has .61 and .39; ordinary least squares of its minima .605 [.546, .664] and -.172."""
     told = fitted("nethack.csv", "--response", "loss", "--holdout-above", "1e18")
@@ -133,6 +134,7 @@ def test_the_run_holds_report_figures_and_fits_and_is_not_done_again(folder):
     assert fitted("runs.csv", *QUICK, "--level", ".9", "--runs", "kept")["report"] != told["report"]
 
 
+@pytest.mark.slow
 def test_the_report_keeps_its_order(folder):
     text = Path(fitted("runs.csv", *QUICK, "--holdout-above", "1e20")["report"]).read_text()
     titles = (
@@ -162,6 +164,7 @@ def test_units_and_bits_are_what_the_user_says(folder):
     assert of(told, "approach2")["params"] == pytest.approx(of(plain, "approach2")["params"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_dropped_rows_are_named_with_their_reasons(folder):
     lines = Path("runs.csv").read_text().splitlines()
     Path("holes.csv").write_text("\n".join([*lines[:3], lines[3].rsplit(",", 1)[0] + ",nan", *lines[4:]]) + "\n")

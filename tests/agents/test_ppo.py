@@ -42,6 +42,7 @@ def test_identity_bandit_is_solved(identity):
     assert learned.training.steps == 63
 
 
+@pytest.mark.slow
 def test_chain_is_walked_to_its_better_end(chain):
     learned = PPO(**{**QUICK, "periods": 32}, entropy_weight=0.01).learn(chain, key=1, steps=25_000)
     assert learned.policy()(np.arange(6)).tolist() == [1] * 6
@@ -50,6 +51,7 @@ def test_chain_is_walked_to_its_better_end(chain):
 
 
 @pytest.mark.parametrize("squashed", [False, True])
+@pytest.mark.slow
 def test_continuous_orders_improve(squashed):
     world = LostSales(lead_time=1, horizon=20)
     learned = PPO(**{**QUICK, "periods": 32}, squashed=squashed).learn(world, key=0, steps=30_000)

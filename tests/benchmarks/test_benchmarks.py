@@ -60,6 +60,7 @@ def test_perceptrons_on_parities_are_timed_at_a_small_size_without_a_gpu():
     assert size > 5 * 4 * 5201  # their parameters
 
 
+@pytest.mark.slow
 def test_rates_are_units_a_second_of_work():
     def work(times):
         return lambda: sum(range(1000 * times))

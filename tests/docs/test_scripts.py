@@ -9,6 +9,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
 
+@pytest.mark.slow
 def test_stable_baselines3_learns_to_order():
     pytest.importorskip("stable_baselines3", reason="needs the extra rl")
     script = EXAMPLES / "sb3_ppo.py"

@@ -386,6 +386,7 @@ def test_settings_out_of_range_are_refused(bandit, settings):
         Rollouts(bandit, 0, 2)
 
 
+@pytest.mark.slow
 def test_a_task_is_learned_from_its_rewards_as_from_its_loss():
     task = SparseParity(4, 1, feedback="full", loss="square")
     judge = Supervised(task, 512)

@@ -315,6 +315,7 @@ def policy_gradient(**settings):
     return fit(network, objective, **{**steps, "schedule": cosine(5), **settings})
 
 
+@pytest.mark.slow
 def test_a_scan_over_the_updates_does_the_eager_steps():
     assert_same_training(policy_gradient(), policy_gradient(mode="scan", backend="aot_eager"), tolerance=1e-5)
 

@@ -291,6 +291,7 @@ def test_the_report_and_its_numbers_tell_what_service_costs(run):
         assert row["policy"] in chosen or row["policy"] in ("order nothing", UNTRAINED)
 
 
+@pytest.mark.slow
 def test_other_assumptions_are_tried_where_the_file_does_not_tell(make_history, quick):
     history = make_history(np.random.default_rng(0).poisson(6, (60, 6)))
     result = backtest(history, replace(quick, learn=0))
@@ -347,6 +348,7 @@ def test_a_run_is_named_by_settings_and_the_contents_of_its_files(tmp_path, monk
     assert identity(sales, settings) != first
 
 
+@pytest.mark.slow
 def test_the_same_backtest_gives_the_same_numbers_twice(tmp_path):
     history, settings = synthetic_sales(6, 60), replace(SETTINGS, learn=4, sensitivity=False)
     texts = []
