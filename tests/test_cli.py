@@ -173,7 +173,7 @@ def test_an_option_that_cannot_be_used_is_refused_by_name(folder, options, said)
         ("report nosuchstudy", "no study is called 'nosuchstudy'"),
         ("run retail-backtest --budget huge", "'huge'"),
         ("run retail-backtest --jobs 0", "--jobs: 0 is less than 1"),
-        ("data chek sales.csv", "invalid choice 'chek'"),
+        ("data chek sales.csv", "Unrecognized options: chek"),
         ("backtest --runs", "Missing value for argument '--runs'"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import Any
 import tyro
 
 from sandtable.commands import COMMANDS
+from sandtable.data_commands import DATA_COMMANDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,20 +53,25 @@ def parse(arguments: list[str]) -> Callable[[], int]:
     """
     from sandtable.simulators.errors import InputError
 
+    commands, program = COMMANDS, "sandtable"
+    purpose = "Rehearse decisions on a model of the ground before making them on the ground itself."
+    if arguments[:1] == ["data"]:
+        commands, program, arguments = DATA_COMMANDS, "sandtable data", arguments[1:]
+        purpose = "Look into files of data, and bring data in."
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):
             return tyro.extras.subcommand_cli_from_dict(
-                {name: deferred(command) for name, command in COMMANDS.items()},
-                prog="sandtable",
-                description="Rehearse decisions on a model of the ground before making them on the ground itself.",
+                {name: deferred(command) for name, command in commands.items()},
+                prog=program,
+                description=purpose,
                 args=arguments,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
     except SystemExit as end:
         if not end.code:
             return lambda: 0
-        command = " ".join(["sandtable", *arguments[:1]]) if arguments[:1] and arguments[0] in COMMANDS else "sandtable"
+        command = " ".join([program, *arguments[:1]]) if arguments[:1] and arguments[0] in commands else program
         raise InputError(f"{on_one_line(shown.getvalue())}; see {command} --help") from None
 
 

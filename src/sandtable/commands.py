@@ -369,42 +369,9 @@ def of_benchmark(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def data(
-    action: tyro.conf.Positional[Literal["check", "describe"]],
-    file: Name,
-    review_period: str = "W",
-    date_format: str | None = None,
-    unfinished: Literal["truncated", "terminated"] | None = None,
-    output: Output = DEFAULT_OUTPUT,
-) -> int:
-    """Say what is in a file of sales or in a log of experience, and what is wrong with it.
-
-    Args:
-        action: check reads the file and lists what was mended; describe also says what is in it.
-        file: The file; one with columns action and reward, an npz file, or a Minari dataset is a log.
-        review_period: How often orders are placed, as a pandas offset alias; for sales.
-        date_format: How dates are written, needed only where it is ambiguous; for sales.
-        unfinished: What the end of an episode without a mark is taken for; for logs.
-        output: Where results go.
-    """
-    from sandtable.simulators.ope.log_file import describe_log, is_log, read_log
-
-    document: dict[str, Any]
-    if is_log(file):
-        log = read_log(file, unfinished=unfinished)
-        document = {"file": file, "warnings": list(log.warnings)} | (describe_log(log) if action == "describe" else {})
-    else:
-        from sandtable.simulators.inventory.sales_file import describe_sales, read_sales
-
-        history = read_sales(file, review_period=review_period, date_format=date_format)
-        document = {"file": file, "repairs": history.repairs}
-        document |= describe_sales(history) if action == "describe" else {}
-    if output.json:
-        print_json(document)
-        return 0
-    for key, value in document.items():
-        print(f"{key}: {value}")
-    return 0
+def data() -> int:
+    """Look into files of data, bring data in, record play: check, describe; see sandtable data --help."""
+    raise AssertionError("the command line parses the commands of data by themselves")
 
 
 COMMANDS: dict[str, Callable[..., int]] = {

@@ -1,0 +1,81 @@
+"""The kinds of data that can be looked into, each known by its content."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How ambiguous data is read.
+
+    Attributes:
+        review_period: How often orders are placed, as a pandas offset alias; for sales.
+        date_format: How dates are written; for sales.
+        unfinished: What the end of an episode without a mark is taken for; for logs.
+    """
+
+    review_period: str = "W"
+    date_format: str | None = None
+    unfinished: Literal["truncated", "terminated"] | None = None
+
+
+@dataclass(frozen=True)
+class DataKind:
+    """A kind of data.
+
+    Attributes:
+        name: What it is called.
+        recognises: Tells from a path whether the data is of this kind; reads no more than it must.
+        examine: Reads the data and returns a document of what was mended or left out, and, if asked to describe, of
+            what is there. It raises `InputError` for what cannot be used.
+    """
+
+    name: str
+    recognises: Callable[[str], bool]
+    examine: Callable[[str, bool, ReadingOptions], dict[str, Any]]
+
+
+def examine(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what is in data, or only what was mended in it.
+
+    Args:
+        path: File or folder, or the name of a Minari dataset.
+        describe: Also say what is there.
+        options: How ambiguous data is read.
+
+    Raises:
+        InputError: The data cannot be used: what is wrong, and where.
+    """
+    kind = next(kind for kind in KINDS if kind.recognises(path))
+    return {"file": path} | kind.examine(path, describe, options)
+
+
+def is_log(path: str) -> bool:
+    """Tell whether data is a log of experience."""
+    from sandtable.simulators.ope.log_file import is_log
+
+    return is_log(path)
+
+
+def examine_log(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what a log of experience holds."""
+    from sandtable.simulators.ope.log_file import describe_log, read_log
+
+    log = read_log(path, unfinished=options.unfinished)
+    return {"warnings": list(log.warnings)} | (describe_log(log) if describe else {})
+
+
+def examine_sales(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what a history of sales holds."""
+    from sandtable.simulators.inventory.sales_file import describe_sales, read_sales
+
+    history = read_sales(path, review_period=options.review_period, date_format=options.date_format)
+    return {"repairs": history.repairs} | (describe_sales(history) if describe else {})
+
+
+KINDS = (
+    DataKind("log", is_log, examine_log),
+    DataKind("sales", lambda path: True, examine_sales),
+)
+"""In the order in which they are tried; what no other kind recognises is taken for sales."""

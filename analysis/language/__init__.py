@@ -1,0 +1,1 @@
+"""Grading a file of completions: the run, its statistics and its report."""

@@ -1,0 +1,1 @@
+"""How well a policy does in an environment: its games, their statistics and the report."""

@@ -1,0 +1,1 @@
+"""Choosing or writing a completion as Gymnasium environments."""

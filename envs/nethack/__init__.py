@@ -1,0 +1,1 @@
+"""NetHack as Gymnasium environments whose episodes are functions of arguments, seed and keys."""

@@ -1,0 +1,1 @@
+"""What is inferred from recorded games: the frequencies of keys after keys."""

@@ -1,0 +1,1 @@
+"""A grader of hostile programs: fork server, worker, judge and codec."""

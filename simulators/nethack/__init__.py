@@ -1,0 +1,1 @@
+"""Recorded NetHack games: readers, the cache of decoded frames, and batches of them."""
