@@ -29,6 +29,7 @@ SHORT = {  # so that episodes end
     "sandtable/GroupOperation-v0": {"group": "S_3", "feedback": "full"},
     "sandtable/Tabular-v0": {"data": "fair", "split": "test", "feedback": "full", "loss": "square"},
     "sandtable/LinearMDP-v0": {"instance": "R1b", "horizon": 5},
+    "sandtable/CompletionBandit-v0": {"k": 3, "prompts": 20, "dim": 4, "completions": 5, "reveal": True},
 }
 MODES = list(AutoresetMode)
 
@@ -71,6 +72,8 @@ def test_gymnasium_and_stable_baselines_accept_the_environment(environment_id):
         warnings.simplefilter("error", UserWarning)
         # units to order are no numbers in [-1, 1], and are not meant to be
         warnings.filterwarnings("ignore", message=".*symmetric and normalized.*")
+        # completions have an embedding each, a row of a matrix, which Stable-Baselines3 flattens
+        warnings.filterwarnings("ignore", message=".*embeddings has an unconventional shape.*")
         check_env(env.unwrapped)
         stable_baselines.check_env(env)
 

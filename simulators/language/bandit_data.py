@@ -1,0 +1,128 @@
+"""What a bandit over completions draws from: prompts, their completions' features, and what each completion earns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+from sandtable.simulators.errors import InputError
+from sandtable.simulators.memory import require_memory
+from sandtable.simulators.random import fold_in, make_key, normal, uniform
+
+SPLITS = ("train", "validation", "test")
+SHARES = (0.6, 0.8, 1.0)
+"""Where the splits end in [0, 1)."""
+
+_EASE, _EMBEDDING, _REWARD, _SPLIT = 0x65617365, 0x656D626564, 0x726577617264, 0x73706C6974  # streams of the seed
+
+
+@dataclass(frozen=True)
+class BanditData:
+    """N completions of P prompts; those of a prompt stand together, in the order of the prompts.
+
+    Attributes:
+        prompt_ids: P texts, each once.
+        count: int64 [P], how many completions a prompt has, at least 1.
+        split: int64 [P], a place in ``SPLITS``.
+        embeddings: Floats [N, d], perhaps in a file.
+        rewards: float32 [N], finite.
+        logprobs: float32 [N], nats; None where one is not known.
+        probability: float64 [N], the chance that a completion's reward is 1, given what is seen of it; None where
+            nobody knows the law of the rewards.
+    """
+
+    prompt_ids: tuple[str, ...]
+    count: np.ndarray
+    split: np.ndarray
+    embeddings: np.ndarray
+    rewards: np.ndarray
+    logprobs: np.ndarray | None = None
+    probability: np.ndarray | None = None
+
+    @property
+    def first(self) -> np.ndarray:
+        """The row of each prompt's first completion, int64 [P]."""
+        return np.cumsum(self.count) - self.count
+
+
+def synthetic_completions(
+    prompts: int = 256, completions: int = 64, dim: int = 16, gap: float = 1.0, offset: float = 3.0, seed: int = 0
+) -> BanditData:
+    """Draw completions whose best choice is known.
+
+    Prompt p has an ease ``z_p ~ N(0, 1)``. The embedding of a completion is N(0, I), with ``offset z_p`` added to
+    coordinate 1; its reward is 1 with probability ``sigmoid(offset z_p + gap * coordinate 0)``, else 0. So coordinate 0
+    tells the completions of a prompt apart, and coordinate 1 the prompts, as the embeddings of a language model mostly
+    tell which prompts are easy. Prompt p and its draws depend on the seed and p alone.
+
+    Args:
+        prompts: P, at least 1.
+        completions: Of each prompt, at least 1.
+        dim: d, at least 2.
+        gap: What coordinate 0 is worth, in log-odds.
+        offset: How much the ease of the prompts varies, in log-odds.
+        seed: Of all draws.
+
+    Raises:
+        InputError: An argument is out of its range, or the embeddings do not fit into memory.
+    """
+    for name, value, least in (("prompts", prompts, 1), ("completions", completions, 1), ("dim", dim, 2)):
+        if value < least:
+            raise InputError(f"{name} = {value}: it must be at least {least}")
+    if not np.isfinite([gap, offset]).all():
+        raise InputError(f"gap = {gap}, offset = {offset}: both must be finite")
+    rows = prompts * completions
+    require_memory(32 * rows * dim, f"prompts = {prompts}, completions = {completions}, dim = {dim}", "ask for fewer")
+    key, prompt = make_key(int(seed)), np.arange(prompts)
+    own = fold_in(key, prompt)
+    completion = fold_in(own[:, None], np.arange(completions)).reshape(-1)
+    ease = offset * np.repeat(normal(fold_in(own, _EASE), 0), completions)
+    embeddings = normal(fold_in(completion, _EMBEDDING)[:, None], np.arange(dim))
+    probability = expit(ease + gap * embeddings[:, 0])
+    embeddings[:, 1] += ease
+    return BanditData(
+        prompt_ids=tuple(f"synthetic/{p}" for p in range(prompts)),
+        count=np.full(prompts, completions),
+        split=np.asarray(np.searchsorted(SHARES, uniform(fold_in(own, _SPLIT), 0), side="right")),
+        embeddings=embeddings.astype(np.float32),
+        rewards=(uniform(fold_in(completion, _REWARD), 0) < probability).astype(np.float32),
+        probability=probability,
+    )
+
+
+def synthetic_optimum(k: int, gap: float = 1.0, offset: float = 3.0) -> float:
+    """Return the largest expected reward of a choice among k fresh synthetic completions of a fresh prompt.
+
+    The best choice is that of the largest coordinate 0, so it is ``E[sigmoid(offset z + gap M)]``, where z is standard
+    normal and M the largest of k standard normals (the least where the gap is negative), whose density is
+    ``k phi(m) Phi(m)^(k - 1)``. With k = 1, or without a gap, it is what any choice earns. The trapezoidal rule is
+    exact to 1e-12 here, as the integrand is smooth and vanishes at both ends.
+
+    Args:
+        k: Completions shown, at least 1.
+        gap: As in ``synthetic_completions``.
+        offset: As there.
+    """
+    grid = np.linspace(-12, 12, 1201)
+    density = np.exp(-grid**2 / 2) / np.sqrt(2 * np.pi) * (grid[1] - grid[0])
+    largest = k * density * ndtr(grid) ** (k - 1)
+    return float(density @ expit(offset * grid[:, None] + abs(gap) * grid) @ largest)
+
+
+def expected_best(values: np.ndarray, k: int) -> float:
+    """Return the expectation of the largest of k values drawn without replacement, or of all if there are fewer.
+
+    The j-th smallest of n is the largest of the draw in ``C(j - 1, k - 1)`` of ``C(n, k)`` cases. With rewards 0 and 1
+    this is the unbiased estimate of pass@k (Chen et al., arXiv 2107.03374, equation 1).
+
+    Args:
+        values: [n], n at least 1.
+        k: At least 1.
+    """
+    ascending = np.sort(np.asarray(values, np.float64))
+    k = min(k, len(ascending))
+    share, total = k / len(ascending), 0.0  # C(n - 1, k - 1) / C(n, k)
+    for j in range(len(ascending), k - 1, -1):
+        total += share * ascending[j - 1]
+        share *= (j - k) / (j - 1) if j > 1 else 0.0
+    return float(total)
