@@ -1,19 +1,25 @@
 """What a bandit over completions draws from: prompts, their completions' features, and what each completion earns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from scipy.special import expit, ndtr
 
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.language.bradley_terry import bradley_terry_scores
+from sandtable.simulators.language.completions import SPLITS, Prompt, Split
+from sandtable.simulators.language.completions_file import read_completions
+from sandtable.simulators.language.features_folder import features_path, read_features
+from sandtable.simulators.language.splits import assign_splits
 from sandtable.simulators.memory import require_memory
 from sandtable.simulators.random import fold_in, make_key, normal, uniform
 
-SPLITS = ("train", "validation", "test")
-SHARES = (0.6, 0.8, 1.0)
-"""Where the splits end in [0, 1)."""
-
-_EASE, _EMBEDDING, _REWARD, _SPLIT = 0x65617365, 0x656D626564, 0x726577617264, 0x73706C6974  # streams of the seed
+_BLOCK = 65_536  # rows that are looked at together
+_LARGEST = float(np.finfo(np.float32).max)
+_EASE, _EMBEDDING, _REWARD = 0x65617365, 0x656D626564, 0x726577617264  # streams of a prompt, or of a completion
 
 
 @dataclass(frozen=True)
@@ -75,19 +81,77 @@ def synthetic_completions(
     require_memory(32 * rows * dim, f"prompts = {prompts}, completions = {completions}, dim = {dim}", "ask for fewer")
     key, prompt = make_key(int(seed)), np.arange(prompts)
     own = fold_in(key, prompt)
+    named = [Prompt(f"synthetic/{p}", f"synthetic/{p}", ()) for p in prompt]
     completion = fold_in(own[:, None], np.arange(completions)).reshape(-1)
     ease = offset * np.repeat(normal(fold_in(own, _EASE), 0), completions)
     embeddings = normal(fold_in(completion, _EMBEDDING)[:, None], np.arange(dim))
     probability = expit(ease + gap * embeddings[:, 0])
     embeddings[:, 1] += ease
     return BanditData(
-        prompt_ids=tuple(f"synthetic/{p}" for p in range(prompts)),
+        prompt_ids=tuple(one.prompt_id for one in named),
         count=np.full(prompts, completions),
-        split=np.asarray(np.searchsorted(SHARES, uniform(fold_in(own, _SPLIT), 0), side="right")),
+        split=_places(assign_splits(named, seed)),
         embeddings=embeddings.astype(np.float32),
         rewards=(uniform(fold_in(completion, _REWARD), 0) < probability).astype(np.float32),
         probability=probability,
     )
+
+
+def read_bandit(path: str | Path, layer: int | str | None = None, seed: int = 0, scores: bool = False) -> BanditData:
+    """Read completions with their rewards, and the features beside their file.
+
+    Args:
+        path: A file of completions; its features are in ``NAME.features``.
+        layer: Of the features; None for the last.
+        seed: Of the splits, where the file has none.
+        scores: Whether preferences will do where a prompt has no rewards: the scores of the Bradley-Terry model
+            are then inferred from them.
+
+    Raises:
+        InputError: The file or the features cannot be used, or the reward of a completion is missing.
+    """
+    found = read_completions(path)
+    features = read_features(features_path(path), found.prompts)
+    name = features.layers[-1] if layer is None else str(layer)
+    features.layer(name)
+    # copied where it is written to, which nobody does: torch warns of memory that cannot be written to
+    embeddings = np.load(features.path / f"{name}.npy", mmap_mode="c", allow_pickle=False)
+    for start in range(0, len(embeddings), _BLOCK):
+        wrong = ~np.isfinite(embeddings[start : start + _BLOCK]).all(-1)
+        if wrong.any():
+            row = start + int(np.argmax(wrong))
+            raise InputError(f"{features.path / name}.npy, row {row}: a number is not finite; extract the layer again")
+    logprobs = [one for prompt in found for one in prompt.logprobs or [None]]
+    return BanditData(
+        prompt_ids=tuple(prompt.prompt_id for prompt in found),
+        count=np.array([len(prompt) for prompt in found]),
+        split=_places(assign_splits(found.prompts, seed, path)),
+        embeddings=embeddings,
+        rewards=np.concatenate([_rewards(prompt, path, scores) for prompt in found]),
+        logprobs=None if None in logprobs else np.array(logprobs, np.float32),
+    )
+
+
+def _rewards(prompt: Prompt, path: str | Path, scores: bool) -> np.ndarray:
+    """Return the rewards of a prompt's completions, float32 [n], or refuse it."""
+
+    def fail(field: str, problem: str) -> NoReturn:
+        raise InputError(f"{path}, line {prompt.line}, field {field}: {problem}")
+
+    if prompt.rewards is None and scores and prompt.preferences:
+        return bradley_terry_scores(len(prompt), prompt.preferences).astype(np.float32)
+    if prompt.rewards is None:
+        fail("rewards", "it is missing; `sandtable grade` writes the rewards of programs and numbers")
+    for place, reward in enumerate(prompt.rewards):
+        if reward is None or not abs(reward) <= _LARGEST:
+            told = "it is null; leave the completion out" if reward is None else f"{reward} is beyond single precision"
+            fail(f"rewards[{place}]", told)
+    return np.array(prompt.rewards, np.float32)
+
+
+def _places(splits: Sequence[Split]) -> np.ndarray:
+    """Return the places of splits in ``SPLITS``, int64."""
+    return np.array([SPLITS.index(split) for split in splits])
 
 
 def synthetic_optimum(k: int, gap: float = 1.0, offset: float = 3.0) -> float:

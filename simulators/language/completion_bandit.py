@@ -10,7 +10,8 @@ import numpy as np
 from sandtable.simulators.arrays import Array, Constant, like, namespace
 from sandtable.simulators.decision_process import DecisionProcess, Step
 from sandtable.simulators.errors import InputError, require_name
-from sandtable.simulators.language.bandit_data import SPLITS, BanditData, expected_best, synthetic_completions
+from sandtable.simulators.language.bandit_data import BanditData, expected_best, read_bandit, synthetic_completions
+from sandtable.simulators.language.completions import SPLITS
 from sandtable.simulators.random import fold_in, integers, uniform
 
 Action = Literal["index", "weights"]
@@ -57,7 +58,8 @@ class CompletionBandit(DecisionProcess):
     [k] of all that was shown, 0 in empty places.
 
     ``rewards="win-rate"`` takes the data's rewards as scores s of the Bradley-Terry model: a completion earns the mean
-    of ``sigmoid(s_i - s_j)`` over the others that are shown, and 1/2 where there is no other.
+    of ``sigmoid(s_i - s_j)`` over the others that are shown, and 1/2 where there is no other. Where a prompt of a file
+    has preferences and no rewards, its scores are inferred from them (``bradley_terry_scores``).
 
     Options of reset: ``prompt_id``, a text, and ``completions``, up to k places among the prompt's completions; or an
     array that has them for each row.
@@ -120,11 +122,12 @@ class CompletionBandit(DecisionProcess):
                 raise InputError(f"layer = {layer!r}: the synthetic source has no layers; leave it out")
             self.data = synthetic_completions(prompts, completions, dim, gap, offset, data_seed)
         else:
-            raise InputError(f"source {source}: there is no such file")
+            self.data = read_bandit(source, layer, data_seed, scores=rewards == "win-rate")
         self.k, self.split, self.action, self.reveal, self.rewards = k, split, action, reveal, rewards
         chosen = np.flatnonzero(self.data.split == SPLITS.index(split))
         if not len(chosen):
-            raise InputError(f"source {source}: none of {len(self.data.count)} prompts is in the {split} split")
+            named = "data" if isinstance(source, BanditData) else f"source {source}"
+            raise InputError(f"{named}: none of {len(self.data.count)} prompts is in the {split} split")
         self.size = len(chosen)
         self.least = 0.0 if rewards == "win-rate" else float(self.data.rewards.min())
         self._ids = {prompt_id: place for place, prompt_id in enumerate(self.data.prompt_ids)}

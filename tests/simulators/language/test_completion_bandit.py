@@ -1,5 +1,7 @@
 """The bandit over completions draws, shows and pays what its rules say; the synthetic source's optimum is known."""
 
+import shutil
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
@@ -11,13 +13,16 @@ from scipy.special import expit, ndtr
 from sandtable.simulators.arrays import tree_map
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.bandit_data import (
-    SPLITS,
     BanditData,
     expected_best,
     synthetic_completions,
     synthetic_optimum,
 )
+from sandtable.simulators.language.bradley_terry import bradley_terry_scores
 from sandtable.simulators.language.completion_bandit import CompletionBandit
+from sandtable.simulators.language.completions import SPLITS, Prompt
+from sandtable.simulators.language.completions_file import write_completions
+from sandtable.simulators.language.features_folder import write_features
 from sandtable.simulators.random import make_key
 
 KEYS = make_key(np.arange(20_000))
@@ -262,3 +267,87 @@ def test_what_cannot_be_is_refused(small):
     assert [CompletionBandit(split=split, prompts=2000).size for split in SPLITS] == pytest.approx(
         [1200, 400, 400], rel=0.1
     )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four prompts of 3, 1, 2 and 2 completions, the last of one group, with features of two layers."""
+    prompts = [
+        Prompt("a", "Add.", ("1", "2", "3"), rewards=(0, 1, 0.5), logprobs=(-1.0, -2.0, -3.0), split="train"),
+        Prompt("b", "Subtract.", ("4",), rewards=(-1,), logprobs=(-4.0,), split="validation"),
+        Prompt("c", "Divide.", ("5", "6"), rewards=(1, 0), logprobs=(-5.0, -6.0), group="g", split="test"),
+        Prompt("d", "Multiply.", ("7", "7"), rewards=(0, 0), logprobs=(-7.0, -7.0), group="g"),
+    ]
+    path = tmp_path / "answers.jsonl"
+    write_completions(path, prompts)
+    rows = np.arange(8.0)[:, None]
+    shift = np.array([0.25, 0.5])
+    layers = {"3": (rows + shift).astype(np.float16), "6": (shift - rows).astype(np.float16)}
+    write_features(tmp_path / "answers.features", prompts, layers, model="tiny")
+    return path, prompts
+
+
+def test_a_file_s_completions_are_shown_with_the_features_of_a_layer(folder):
+    path, _ = folder
+    for layer, sign in ((None, -1), ("6", -1), (3, 1)):
+        world = CompletionBandit(path, k=2, layer=layer, split="test", reveal=True)
+        for one in (np.asarray, torch.as_tensor):
+            state = world.reset(one(KEYS[:40]))
+            seen = tree_map(np.asarray, world.observe(state))
+            rows = np.asarray((state.completion + 4 + 2 * (state.prompt - 2)).T)
+            assert set(rows.flat) == {4, 5, 6, 7}  # of a group, in one split
+            np.testing.assert_array_equal(seen["embeddings"], sign * rows[..., None] + np.float32([0.25, 0.5]))
+            np.testing.assert_array_equal(seen["logprobs"], [[-7.0 if r > 5 else -r - 1 for r in row] for row in rows])
+            told = world.step(state, one(np.zeros(40, int))).info["rewards"]
+            np.testing.assert_array_equal(told, (rows == 4).astype(float))
+    assert world.least == -1  # of the data, though it is in another split
+    assert world.optimal_reward is None
+    one = CompletionBandit(path, k=2, split="validation")
+    assert one.step(one.reset(KEYS[:1]), np.array([1])).reward == -1
+
+
+def test_rewards_that_are_missing_are_refused_with_line_and_field(folder):
+    path, prompts = folder
+    for change, message in [
+        ({"rewards": None}, "line 3, field rewards: it is missing; `sandtable grade` writes"),
+        ({"rewards": (0.0, None)}, r"line 3, field rewards\[1\]: it is null; leave the completion out"),
+        ({"rewards": (1e300, 0.0)}, r"line 3, field rewards\[0\]: 1e\+300 is beyond single precision"),
+    ]:
+        write_completions(path, [*prompts[:2], replace(prompts[2], **change), prompts[3]])
+        with pytest.raises(InputError, match=message):
+            CompletionBandit(path)
+    text = path.read_text().replace("1e+300", "NaN")
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"line 3, field rewards\[0\]: it must be finite"):
+        CompletionBandit(path)
+    write_completions(path, [*prompts[:2], replace(prompts[2], logprobs=(None, -1.0)), prompts[3]])
+    assert "logprobs" not in CompletionBandit(path).observation_space.spaces
+
+
+def test_features_that_are_not_there_or_not_finite_or_of_another_file_are_refused(folder):
+    path, prompts = folder
+    with pytest.raises(InputError, match="layer '4': there are 3, 6"):
+        CompletionBandit(path, layer=4)
+    write_features(path.with_suffix(".features"), prompts, {"3": np.full((8, 2), np.inf)}, model="tiny")
+    with pytest.raises(InputError, match=r"3.npy, row 0: a number is not finite"):
+        CompletionBandit(path)
+    write_completions(path, prompts[:3])
+    with pytest.raises(InputError, match="features of another file"):
+        CompletionBandit(path)
+    shutil.rmtree(path.with_suffix(".features"))
+    with pytest.raises(InputError, match="there is no such file"):
+        CompletionBandit(path)
+    with pytest.raises(InputError, match="nowhere"):
+        CompletionBandit("nowhere.jsonl")
+
+
+def test_preferences_are_scores_where_there_are_no_rewards(folder):
+    path, prompts = folder
+    write_completions(path, [replace(prompts[0], rewards=None, preferences=((2, 0), (2, 1))), *prompts[1:]])
+    world = CompletionBandit(path, k=3, rewards="win-rate", reveal=True)
+    rewards = world.step(world.reset(KEYS[:1], completions=[0, 1, 2]), np.zeros(1, int)).info["rewards"][0]
+    s = bradley_terry_scores(3, [(2, 0), (2, 1)])
+    assert rewards[2] == pytest.approx(expit(s[2] - s[0]), rel=1e-6)
+    assert rewards[0] == pytest.approx((0.5 + expit(s[0] - s[2])) / 2, rel=1e-6)
+    with pytest.raises(InputError, match="line 1, field rewards: it is missing"):
+        CompletionBandit(path, k=3)
