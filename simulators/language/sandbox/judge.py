@@ -1,0 +1,240 @@
+"""The process of the tests: it asks a worker for answers, compares them by itself, and sends one byte.
+
+It holds tests and expected values; the worker holds the program. Between the two go only values of `codec`'s exact
+types, so whatever is compared here is compared by Python's own code. A function of the program is called through a
+`Remote`, which also stands for objects that stayed in the worker: it equals nothing.
+
+The tests are foreign as well (they come from a file that somebody made), so this process is confined like the worker.
+
+Arguments are passed by value: what a call does to a list is not seen here, unless the list is the worker's own (a name
+that the setup binds).
+
+This module uses the standard library alone: processes load it that have no packages.
+"""
+
+import builtins
+import os
+import random
+import signal
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from sandtable.simulators.language.sandbox.channel import (
+    CALL,
+    CALL_KEEPING,
+    ITERATE,
+    NOT_LOADED,
+    RAISED,
+    VALUE,
+    Channel,
+    ChannelError,
+    PeerGoneError,
+)
+from sandtable.simulators.language.sandbox.codec import CodecError, decode, encode
+from sandtable.simulators.language.sandbox.jobs import VERDICTS, JudgeJob, decode_judge_job, read_job
+from sandtable.simulators.language.sandbox.names import MODULES
+from sandtable.simulators.language.sandbox.streams import discard_streams
+
+
+def main(job_fd: int, channel_fd: int, verdict_fd: int) -> NoReturn:
+    """Judge one program; the process ends here.
+
+    The soft limit on CPU time, if the kernel signals it, is a verdict too: `cpu` once the worker has answered, for then
+    it chose what this process works on, otherwise `judge_error`.
+
+    Args:
+        job_fd: Descriptor from which the job is read, and which is then closed.
+        channel_fd: Descriptor of the channel to the worker.
+        verdict_fd: Descriptor to which one byte is written: 1 + its place in `VERDICTS`.
+    """
+    verdict = "judge_error"
+    try:
+        discard_streams()
+        program = Program(Channel(channel_fd))
+        signal.signal(signal.SIGXCPU, lambda *_: _end(verdict_fd, "cpu" if program.answers else "judge_error"))
+        verdict = judge(decode_judge_job(read_job(job_fd)), program)
+    finally:
+        _end(verdict_fd, verdict)
+
+
+def _end(verdict_fd: int, verdict: str) -> NoReturn:
+    try:
+        os.write(verdict_fd, bytes([1 + VERDICTS.index(verdict)]))
+    finally:
+        os._exit(0)
+
+
+class WorkerError(Exception):
+    """What a program raised that is no builtin exception, or an AssertionError, which is no verdict of the tests."""
+
+
+class Program:
+    """The program in the worker: calls go out one at a time, and only the answer to the last one is read.
+
+    Args:
+        channel: To the worker.
+
+    Attributes:
+        answers: How many calls it has answered.
+        verdict: Known before the tests end: the worker is gone, sends what is no answer, or its program could not be
+            loaded. Tests that catch every exception do not change it.
+        raised: The last exception that came from the program.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.answers = 0
+        self.verdict: str | None = None
+        self.raised: BaseException | None = None
+        self._channel = channel
+        self._calls = 0
+
+    def ask(self, kind: int, called: "Remote", arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Return the worker's answer, or raise the program's exception.
+
+        Raises:
+            CodecError: An argument cannot be written.
+        """
+        content = encode((called, arguments, named), self)
+        if self.verdict is not None:
+            raise self._failed(self.verdict)
+        self._calls += 1
+        try:
+            self._channel.send(self._calls, kind, content)
+            number, answer, content = self._channel.receive()
+            if number != self._calls:
+                raise ChannelError("an answer to another call")
+            value = decode(content, self) if content else None
+        except PeerGoneError:
+            raise self._failed("crash") from None
+        except (ChannelError, CodecError):
+            raise self._failed("error") from None
+        self.answers += 1
+        if answer == VALUE:
+            return value
+        if answer in (RAISED, NOT_LOADED):
+            self.raised = _exception(value)
+            if answer == NOT_LOADED:
+                self.verdict = "memory" if type(self.raised) is MemoryError else "error"
+            raise self.raised
+        raise self._failed("error")
+
+    def _failed(self, verdict: str) -> BaseException:
+        self.verdict = verdict
+        self.raised = WorkerError(verdict)
+        return self.raised
+
+    def reference(self, value: Any) -> int | str:
+        """Return what the worker calls an object of its own."""
+        if type(value) is Remote:
+            return value._reference
+        raise CodecError(f"an argument of type {type(value).__name__} cannot be passed")
+
+    def referent(self, reference: int | str) -> "Remote":
+        """Return a new handle: not even the same object of the worker is the same here."""
+        if isinstance(reference, str):
+            raise CodecError("the worker speaks of a name")
+        return Remote(self, reference)
+
+
+class Remote:
+    """Something in the worker: an object that stayed there, or what a name means there.
+
+    It can be passed back, called and iterated over. It equals nothing, is neither true nor false, and shows no
+    attributes.
+
+    Args:
+        program: Where it is.
+        reference: Its number or name.
+        keeps: Whether what it returns stays in the worker as well. So it is with names of the setup and the reference:
+            only answers of the entry point, and of what that returned, ever become values here.
+    """
+
+    __slots__ = ("_keeps", "_program", "_reference")
+
+    def __init__(self, program: Program, reference: int | str, keeps: bool = False) -> None:
+        self._program = program
+        self._reference = reference
+        self._keeps = keeps
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Return what the worker returns, or raise what it raises; see `Program.ask`."""
+        value = self._program.ask(CALL_KEEPING if self._keeps else CALL, self, arguments, named)
+        if self._keeps and type(value) is Remote:
+            value._keeps = True
+        return value
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._keeps:
+            raise TypeError("what a name of the setup stands for is not read")
+        return iter(self._program.ask(ITERATE, self, (), {}))
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("an object of the program is neither true nor false")
+
+
+def judge(job: JudgeJob, program: Program) -> str:
+    """Run tests against a program and return the verdict, one of `VERDICTS`.
+
+    `passed`: the tests ended, and the worker has answered. `failed`: an assertion does not hold, or the tests could not
+    work with an answer. `error`: an exception of the program ended the tests, or an answer was no value. `judge_error`:
+    it is the tests' own fault, whatever the program does.
+    """
+    verdict = _run(job, program)
+    return program.verdict or verdict
+
+
+def _run(job: JudgeJob, program: Program) -> str:
+    random.seed(job.seed)
+    module = types.ModuleType("tests")
+    sys.modules["tests"] = module
+    namespace = vars(module)
+    namespace.update(MODULES)
+    try:
+        _execute(job.helpers, "<helpers>", namespace)
+        for name in job.names:
+            if name not in namespace and not hasattr(builtins, name):
+                namespace[name] = Remote(program, name, keeps=True)
+        namespace[job.entry_point] = Remote(program, job.entry_point)
+        _execute(job.tests, "<tests>", namespace)
+    except BaseException as error:
+        return _verdict(error, program)
+    return "passed" if program.answers else "judge_error"
+
+
+def _execute(source: str, name: str, namespace: dict[str, Any]) -> None:
+    exec(compile(source, name, "exec", dont_inherit=True, optimize=0), namespace)
+
+
+def _verdict(error: BaseException, program: Program) -> str:
+    """Return what an exception that ended the tests says."""
+    kind = type(error)
+    if error is program.raised:
+        return "memory" if kind is MemoryError else "error"
+    if not program.answers or kind in (NameError, CodecError) or isinstance(error, ImportError | SyntaxError):
+        return "judge_error"
+    if isinstance(error, Exception):
+        return "memory" if kind is MemoryError else "failed"
+    return "judge_error"
+
+
+def _exception(value: Any) -> Exception:
+    """Return the exception that a worker's answer describes."""
+    try:
+        kind, arguments = value
+        if issubclass(kind, Exception) and kind is not AssertionError:
+            made = kind(*arguments)
+            return made if type(made) is kind else kind()
+    except Exception:  # arguments that the class does not take, or no such description at all
+        pass
+    return WorkerError()
