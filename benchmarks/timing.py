@@ -12,6 +12,7 @@ import numpy as np
 from sandtable.simulators.errors import InputError
 
 BENCHMARKS = {
+    "bandit": "sandtable.benchmarks.bandit",
     "gpu": "sandtable.benchmarks.gpu",
     "inventory": "sandtable.benchmarks.inventory",
     "inventory-peers": "sandtable.benchmarks.inventory_peers",
