@@ -39,7 +39,6 @@ class Game:
         buffers: Arrays in which the engine writes what it shows, by name; those that the rules need besides are made.
 
     Attributes:
-        max_steps: The step at which an episode is truncated.
         steps: Steps done in this episode.
         total: Sum of this episode's rewards.
         end: One of ``ENDS``, or None while the episode goes on.
@@ -52,7 +51,7 @@ class Game:
     def __init__(self, settings: NetHackSettings, buffers: dict[str, np.ndarray]) -> None:
         own = {name: np.zeros(*OBSERVATIONS[name][:2]) for name in _RULED_BY if name not in buffers}
         self.settings, self.engine = settings, Engine(settings, buffers | own)
-        self.max_steps = int(settings.max_episode_steps)
+        self._limit = settings.max_episode_steps
         arrays = self.engine.buffers
         self._stats, self._message = arrays["blstats"], arrays["message"]
         self._last_stats = np.zeros_like(self._stats)  # those of the last screen that showed a game
@@ -139,7 +138,7 @@ class Game:
             return self._game_ended(reward)
         if shown:
             self._last_stats[:] = self._stats
-        if self.steps >= self.max_steps:
+        if self.steps >= self._limit:
             return self._truncate(reward, "step_limit")
         if self._timeout is not None and self._idle >= self._timeout:
             return self._truncate(reward, "no_progress")

@@ -1,9 +1,9 @@
 """What the NetHack environments can be told, and what they can be asked to show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -150,6 +150,60 @@ class NetHackSettings:
     def action_space(self) -> gym.spaces.Discrete:
         """Return the space of the actions' numbers."""
         return gym.spaces.Discrete(len(self.keys))
+
+
+CHALLENGE: dict[str, Any] = {
+    "character": "@",
+    "observation": "tty_chars,tty_colors,tty_cursor,blstats",
+    "actions": "keyboard",
+    "prompts": "all",
+    "max_episode_steps": 1_000_000,
+    "no_progress_timeout": 10_000,
+    "penalty_step": 0.0,
+}
+"""Where the defaults of ``sandtable/NetHackChallenge-v0`` are others."""
+
+
+class Restart(NamedTuple):
+    """What the options of a reset ask for; None where they ask for nothing.
+
+    Attributes:
+        seeds: NetHack's own (core, disp), instead of those of the environment's seed.
+        level_seed: Seed of the levels' layout alone.
+        character: One of ``CHARACTERS``, for this episode.
+    """
+
+    seeds: tuple[int, int] | None = None
+    level_seed: int | None = None
+    character: str | None = None
+
+
+def restart(options: Mapping[str, Any] | None) -> Restart:
+    """Return what the options of a reset ask for: ``nethack_seeds``, ``level_seed`` and ``character``.
+
+    Raises:
+        InputError: There is another option, or a value cannot be.
+    """
+    options = options or {}
+    for name in options:
+        require_name("option of reset", name, ("nethack_seeds", "level_seed", "character"))
+    seeds, level_seed, character = (options.get(name) for name in ("nethack_seeds", "level_seed", "character"))
+    if seeds is not None:
+        if len(seeds) != 2:
+            raise InputError(f"nethack_seeds must be two numbers, core and disp, not {seeds!r}")
+        seeds = _seed("nethack_seeds", seeds[0]), _seed("nethack_seeds", seeds[1])
+    if level_seed is not None:
+        level_seed = _seed("level_seed", level_seed)
+    if character is not None:
+        require_character(character)
+    return Restart(seeds, level_seed, character)
+
+
+def _seed(name: str, value: Any) -> int:
+    """Return a seed of NetHack, or refuse it."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 2**63:
+        raise InputError(f"{name}: a seed is a whole number in [0, 2**63), not {value!r}")
+    return int(value)
 
 
 def require_character(character: object) -> None:

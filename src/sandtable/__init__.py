@@ -18,6 +18,8 @@ ENVIRONMENTS = {
     "sandtable/SparseParity-v0": "sandtable.envs.tasks:sparse_parity",
     "sandtable/GroupOperation-v0": "sandtable.envs.tasks:group_operation",
     "sandtable/Tabular-v0": "sandtable.envs.tasks:tabular",
+    "sandtable/NetHackScore-v0": "sandtable.envs.nethack.env:net_hack_score",
+    "sandtable/NetHackChallenge-v0": "sandtable.envs.nethack.env:net_hack_challenge",
     "sandtable/CompletionBandit-v0": "sandtable.envs.language.bandit:completion_bandit",
 }
 """Ids of the environments, and what makes them: ``<entry>_env`` one, ``<entry>_vector_env`` a batch."""
