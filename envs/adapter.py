@@ -122,11 +122,7 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"num_envs must be a whole number, at least 1, not {num_envs}")
         if autoreset_mode is None:
             autoreset_mode = AutoresetMode.SAME_STEP if process.horizon == 1 else AutoresetMode.NEXT_STEP
-        try:
-            self.autoreset_mode = AutoresetMode(_mode_value(autoreset_mode))
-        except ValueError:
-            modes = ", ".join(repr(mode.value) for mode in AutoresetMode)
-            raise ValueError(f"autoreset_mode must be one of {modes}, not {autoreset_mode!r}") from None
+        self.autoreset_mode = find_autoreset_mode(autoreset_mode)
         self.process, self.num_envs, self.device = process, num_envs, device
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = process.observation_space
@@ -207,7 +203,7 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         self._lengths = self._lengths + (acted if self._some_ended else 1)
         self._ended = terminated | truncated
         self._some_ended = _any(self._ended)
-        infos = self._end_of_episodes(info, acted) if self._some_ended else _masked(info, acted)
+        infos = self._end_of_episodes(info, acted) if self._some_ended else masked(info, acted)
         return self._observation(), reward, terminated, truncated, infos
 
     def _end_of_episodes(self, info: dict[str, Array], acted: Array) -> dict[str, Any]:
@@ -215,12 +211,12 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         ended = self._ended & acted  # an array of the caller's own
         totals = {"episode_return": self._returns, "episode_length": self._lengths}
         steps = self._lengths + (self._lengths == 0)  # rows that have just begun did none; they are masked out
-        totals = _masked(totals | self.process.summary(self._tallies, steps), ended)
+        totals = masked(totals | self.process.summary(self._tallies, steps), ended)
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            return _masked(info, acted) | totals
-        infos = _masked(info, ~ended) | totals
+            return masked(info, acted) | totals
+        infos = masked(info, ~ended) | totals
         infos |= {"final_obs": self._observation(), "_final_obs": ended}
-        infos |= {"final_info": _masked(info, ended), "_final_info": ended}
+        infos |= {"final_info": masked(info, ended), "_final_info": ended}
         self._restart(self._ended, {})
         self._ended, self._some_ended = namespace(ended).zeros_like(ended), False
         return infos
@@ -304,11 +300,19 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         return np.asarray(array if isinstance(array, np.ndarray) else array.cpu())
 
 
-def _mode_value(mode: AutoresetMode | str) -> str:
-    """Return Gymnasium's text of a mode; ``same_step`` and ``same-step`` will do for ``SameStep``."""
+def find_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """Return Gymnasium's mode; ``same_step`` and ``same-step`` will do for ``SameStep``.
+
+    Raises:
+        ValueError: There is no such mode.
+    """
     text = mode.value if isinstance(mode, AutoresetMode) else str(mode)
-    known = {one.value.lower(): one.value for one in AutoresetMode}
-    return known.get(text.replace("_", "").replace("-", "").lower(), text)
+    known = {one.value.lower(): one for one in AutoresetMode}
+    found = known.get(text.replace("_", "").replace("-", "").lower())
+    if found is None:
+        modes = ", ".join(repr(one.value) for one in AutoresetMode)
+        raise ValueError(f"autoreset_mode must be one of {modes}, not {mode!r}")
+    return found
 
 
 def _any(rows: Array) -> bool:
@@ -331,7 +335,7 @@ def _equal(some: Array, others: Array) -> bool:
     return some is others or bool(namespace(some).all(some == others))
 
 
-def _masked(info: dict[str, Array], rows: Array) -> dict[str, Any]:
+def masked(info: dict[str, Any], rows: Array) -> dict[str, Any]:
     """Return the entries of ``info``, each with Gymnasium's mask ``_name`` of the rows to which it belongs."""
     return {**info, **dict.fromkeys(_mask_names(tuple(info)), rows)}
 
