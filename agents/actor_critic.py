@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from sandtable.simulators.arrays import Array
 from sandtable.simulators.random import fold_in, normal
+from sandtable.training.flops import tell
 from sandtable.training.keys import replica_keys
 from sandtable.training.networks import Replicated
 from sandtable.training.objectives.action_distributions import ActionDistribution, Categorical, Gaussian
@@ -106,11 +107,12 @@ class ActorCritic(Replicated):
 
     def joined(self, blocks: list[Tensor]) -> Tensor:
         """Return what ``blocks`` takes apart: parameters, or a gradient, [R, P]; between the blocks there are zeros."""
+        gap = blocks[0].new_zeros(self.replicas, _BLOCK)
         pieces = []
         for block, more in zip(blocks, self.sizes[1::2], strict=True):
             pieces.append(block.reshape(self.replicas, -1))
             if more:
-                pieces.append(block.new_zeros(self.replicas, more))
+                pieces.append(gap[:, :more])
         return torch.cat(pieces, 1)
 
     def forward(self, observation: Any, kept: list[Any] | None = None) -> tuple[Any, Tensor]:
@@ -120,10 +122,7 @@ class ActorCritic(Replicated):
             observation: Of the replicas' rows.
             kept: Takes what ``pullback`` needs; the outputs are then cut from the graph.
         """
-        x = features(observation, self.space)
-        rows = x.shape[1]
-        more = -rows % _BLOCK
-        x = functional.pad(x, (0, 0, 0, more)) if more else x
+        x, rows = self._padded(observation)
         if kept is None and torch.is_grad_enabled():
             actor, value, log_deviation = _Perceptrons.apply(x, self.flat, self)
         else:
@@ -133,9 +132,23 @@ class ActorCritic(Replicated):
                 log_deviation = log_deviation.clone()  # not a view of what an optimiser may write to
             else:
                 kept += [blocks, seen]
-        if more:
+        if x.shape[1] > rows:
             actor, value = actor[:, :rows], value[:, :rows]
         return ((actor, log_deviation) if self.deviations else actor), value
+
+    def apart(self) -> tuple["Half", "Half"]:
+        """Return the actor and the critic as they are now, for rollouts: without gradients, each alone."""
+        *hidden, actor_weight, actor_bias, critic_weight, critic_bias, log_deviation = self.blocks(self.flat.detach())
+        layers = [[(w[:, part], b[:, part]) for w, b in zip(hidden[::2], hidden[1::2], strict=True)] for part in (0, 1)]
+        own = log_deviation.clone() if self.deviations else None
+        return Half(self, layers[0], actor_weight, actor_bias, own), Half(self, layers[1], critic_weight, critic_bias)
+
+    def _padded(self, observation: Any) -> tuple[Tensor, int]:
+        """Return observations as vectors [R, B', k] with B' a multiple of the block, and B."""
+        x = features(observation, self.space)
+        rows = x.shape[1]
+        more = -rows % _BLOCK
+        return functional.pad(x, (0, 0, 0, more)) if more else x, rows
 
     def pullback(self, kept: list[Any], parameters: Any, value: Tensor) -> dict[str, Tensor]:
         """Return the gradient of the parameters by name, of the gradients in what ``forward`` returned.
@@ -161,6 +174,40 @@ class ActorCritic(Replicated):
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"replicas={self.replicas}, widths={self.widths}, shapes={self.shapes}"
+
+
+class Half:
+    """One of the two perceptrons with the parameters that it had; see ``ActorCritic.apart``.
+
+    Args:
+        network: Whose half it is.
+        layers: Weights [R, inputs, outputs] and biases [R, 1, outputs] of the hidden layers.
+        weight: Of the head.
+        bias: Of the head.
+        log_deviation: What the actor of a continuous action returns beside the means.
+    """
+
+    def __init__(
+        self,
+        network: ActorCritic,
+        layers: list[tuple[Tensor, Tensor]],
+        weight: Tensor,
+        bias: Tensor,
+        log_deviation: Tensor | None = None,
+    ) -> None:
+        self._padded, self._layers = network._padded, layers
+        self._head, self._log_deviation = (weight, bias), log_deviation
+        self._products = sum(matrix.numel() for matrix in (*(own for own, _ in layers), weight))
+
+    def __call__(self, observation: Any) -> Any:
+        """Return the head's output of observations [R, B, ...], [R, B, k], and the logs of deviations if it has any."""
+        h, rows = self._padded(observation)
+        tell(2 * rows * self._products)
+        for weight, bias in self._layers:
+            h = _tanh(torch.baddbmm(bias, h, weight))
+        out = _head(h, *self._head)
+        out = out if out.shape[1] == rows else out[:, :rows]
+        return out if self._log_deviation is None else (out, self._log_deviation)
 
 
 class _Perceptrons(torch.autograd.Function):

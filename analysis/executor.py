@@ -1,5 +1,6 @@
 """How the runs of a sweep are spread: one after the other in this process, or over processes of this machine."""
 
+import functools
 import multiprocessing
 import os
 import pickle
@@ -64,16 +65,16 @@ class ProcessPool:
 
     def map(self, function: Callable[[Any], Any], configs: Iterable[Any]) -> Generator[Outcome]:
         """See ``Executor``; ``function``, configurations and values must pickle."""
-        pickled = pickle.dumps(function)
+        serve = functools.partial(_answer, function)
         waiting = deque(enumerate(configs))
-        idle: list[_Worker] = []
-        busy: dict[_Worker, tuple[int, Any]] = {}
+        idle: list[Worker] = []
+        busy: dict[Worker, tuple[int, Any]] = {}
         done: dict[int, Outcome] = {}
         turn = 0
         try:
             while waiting or busy:
                 while waiting and len(busy) < self.workers:
-                    worker = idle.pop() if idle else _Worker(pickled)
+                    worker = idle.pop() if idle else Worker(serve)
                     index, config = busy[worker] = waiting.popleft()
                     worker.connection.send(config)
                 ready = wait([worker.connection for worker in busy])
@@ -83,7 +84,7 @@ class ProcessPool:
                         done[index] = worker.connection.recv()
                         idle.append(worker)
                     except (EOFError, ConnectionError):
-                        done[index] = Outcome(config, error=worker.obituary())
+                        done[index] = Outcome(config, error=f"the process of this run {worker.obituary()}")
                 while turn in done:
                     yield done.pop(turn)
                     turn += 1
@@ -92,14 +93,19 @@ class ProcessPool:
                 worker.stop()
 
 
-class _Worker:
-    """A process that calls the function on what it is sent, and this end of the line to it."""
+class Worker:
+    """A process of one thread that works for this one, and this end of the line to it.
 
-    def __init__(self, pickled: bytes) -> None:
+    Args:
+        serve: Called in the process with the other end of the line, until it returns; it must pickle.
+    """
+
+    def __init__(self, serve: Callable[[Connection], None]) -> None:
         start = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(start)
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, pickled))  # type: ignore[attr-defined]
+        pickled = pickle.dumps(serve)
+        self.process: BaseProcess = context.Process(target=_begin, args=(theirs, pickled))  # type: ignore[attr-defined]
         self.process.start()
         theirs.close()
 
@@ -108,29 +114,40 @@ class _Worker:
         self.process.join()
         code = self.process.exitcode or 0
         if code < 0:
-            return f"the process of this run was killed by {signal.Signals(-code).name}"
-        return f"the process of this run ended with exit code {code}"
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
 
-    def stop(self) -> None:
-        """End the process, whatever it is doing."""
+    def stop(self, patience: float = 0.0) -> None:
+        """End the process, whatever it is doing.
+
+        Args:
+            patience: Seconds in which it may end by itself, now that the line is closed.
+        """
         self.connection.close()
+        if patience:
+            self.process.join(patience)
         self.process.terminate()
         self.process.join()
 
 
-def _serve(connection: Connection, pickled: bytes) -> None:
-    """Answer configurations with outcomes until the other end is closed.
+def _begin(connection: Connection, pickled: bytes) -> None:
+    """Serve at the other end of a line.
 
-    The function arrives pickled, because reading it imports what counts the threads: that must come second.
+    What serves arrives pickled, because reading it imports what counts the threads: that must come second.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
     os.environ["OMP_NUM_THREADS"] = "1"
+    pickle.loads(pickled)(connection)
+
+
+def _answer(function: Callable[[Any], Any], connection: Connection) -> None:
+    """Answer configurations with outcomes until the other end is closed."""
     while True:
         try:
             config = connection.recv()
         except EOFError:
             return
-        outcome = _attempt(lambda settings: pickle.loads(pickled)(settings), config)
+        outcome = _attempt(function, config)
         try:
             connection.send(outcome)
         except (pickle.PicklingError, TypeError, AttributeError):

@@ -89,6 +89,10 @@ class Count:
         """Call a module unknown until it is called."""
         self._uncalled[name] = None
 
+    def told(self, forward: int) -> None:
+        """Count operations that are told."""
+        self._forward += forward
+
     def add(self, name: str, module: nn.Module, inputs: tuple[Any, ...], y: Any) -> None:
         """Count a call of a module."""
         self._uncalled.pop(name, None)
@@ -112,6 +116,16 @@ class Count:
             self._backward += forward * (trained + x.requires_grad)
 
 
+_COUNTS: list[Count] = []
+"""Those that are open; a call to ``tell`` adds to each."""
+
+
+def tell(forward: int) -> None:
+    """Count operations of a forward pass that no call of a module shows."""
+    for count in _COUNTS:
+        count.told(forward)
+
+
 @contextmanager
 def counting(network: nn.Module) -> Iterator[Count]:
     """Count the operations of the network's modules that hold parameters, in whatever runs within the block.
@@ -128,9 +142,11 @@ def counting(network: nn.Module) -> Iterator[Count]:
             count.add(name, module, inputs, output)
 
         handles.append(module.register_forward_hook(hook))
+    _COUNTS.append(count)
     try:
         yield count
     finally:
+        _COUNTS.remove(count)
         for handle in handles:
             handle.remove()
 

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from sandtable.simulators.arrays import tree_map
 
 Tensors = dict[str, Tensor]
 """Parameters, gradients or moments by the parameter's name, each [R, ...]."""
@@ -58,6 +61,11 @@ def per_replica(name: str, setting: Setting, parameters: Tensors, below: float =
 def along(values: Tensor, like: Tensor) -> Tensor:
     """Return ``values`` [R] in the type of ``like`` [R, ...] and with as many axes."""
     return values.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def on_host(tensor: Tensor) -> bool:
+    """Tell whether a tensor's numbers can be worked with by numpy: it is on a CPU, and nothing is being compiled."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _zeros(parameters: Tensors) -> Tensors:
@@ -125,15 +133,17 @@ class AdamW:
 
     def start(self, parameters: Tensors) -> dict[str, Any]:
         """Return hyperparameters, zero moments, and the products of the betas of all steps, which are ones."""
-        rate = per_replica("learning_rate", self.learning_rate, parameters)
-        return {
-            "learning_rate": rate,
-            "beta_1": per_replica("betas[0]", self.betas[0], parameters, below=1),
-            "beta_2": per_replica("betas[1]", self.betas[1], parameters, below=1),
+        named = {
+            "learning_rate": per_replica("learning_rate", self.learning_rate, parameters),
+            "betas[0]": per_replica("betas[0]", self.betas[0], parameters, below=1),
+            "betas[1]": per_replica("betas[1]", self.betas[1], parameters, below=1),
             "eps": per_replica("eps", self.eps, parameters),
             "weight_decay": per_replica("weight_decay", self.weight_decay, parameters),
-            "product_1": torch.ones_like(rate),
-            "product_2": torch.ones_like(rate),
+        }
+        settings = torch.stack(list(named.values()), -1)
+        return {
+            "settings": settings,
+            "products": torch.ones_like(settings[:, :2]),
             "first": _zeros(parameters),
             "second": _zeros(parameters),
         }
@@ -142,21 +152,44 @@ class AdamW:
         self, parameters: Tensors, gradients: Tensors, state: dict[str, Any], multiplier: Tensor
     ) -> tuple[Tensors, dict[str, Any]]:
         """Take one step; see ``Optimizer.update``."""
-        beta_1, beta_2 = state["beta_1"], state["beta_2"]
-        product_1, product_2 = state["product_1"] * beta_1, state["product_2"] * beta_2
-        rate = state["learning_rate"] * multiplier
-        shrink = 1 - rate * state["weight_decay"]
-        # rate * (first / (1 - product_1)) / (sqrt(second / (1 - product_2)) + eps), with the factors of [R] gathered
-        root = (1 - product_2).sqrt()
-        rate, eps = rate * root / (1 - product_1), state["eps"] * root
-        factors = torch.stack((beta_1, 1 - beta_1, beta_2, 1 - beta_2, shrink, rate, eps))
-        moved, first, second = {}, {}, {}
-        for name, parameter in parameters.items():
-            gradient = gradients[name]
-            # as ``along`` does with each
-            own = factors.to(parameter.dtype).reshape(len(factors), -1, *[1] * (parameter.ndim - 1))
-            keep_1, add_1, keep_2, add_2, keep, move, least = own.unbind()
-            first[name] = state["first"][name] * keep_1 + gradient * add_1
-            second[name] = state["second"][name] * keep_2 + gradient.square() * add_2
-            moved[name] = parameter * keep - first[name] / (second[name].sqrt() + least) * move
-        return moved, {**state, "product_1": product_1, "product_2": product_2, "first": first, "second": second}
+        if on_host(state["settings"]):  # numpy's calls take less time than torch's
+            given = tree_map(Tensor.numpy, (parameters, gradients, state, multiplier))
+            return tree_map(torch.from_numpy, _adam(np, *given))
+        return _adam(torch, parameters, gradients, state, multiplier)
+
+
+def _adam(xp: Any, parameters: Any, gradients: Any, state: Any, multiplier: Any) -> tuple[Any, Any]:
+    """Take a step of Adam with the arrays of torch or numpy."""
+    products, factors = _factors(xp, state["settings"], state["products"], multiplier)
+    moved, first, second = {}, {}, {}
+    for name, parameter in parameters.items():
+        gradient = gradients[name]
+        # as ``along`` does with each
+        own = xp.asarray(factors, dtype=parameter.dtype).reshape(len(factors), -1, *[1] * (parameter.ndim - 1))
+        keep_1, add_1, keep_2, add_2, keep, move, least = own
+        mean = first[name] = state["first"][name] * keep_1
+        mean += gradient * add_1
+        square = second[name] = state["second"][name] * keep_2
+        square += xp.square(gradient) * add_2
+        root = xp.sqrt(square)
+        root += least
+        change = mean / root
+        change *= move
+        kept = moved[name] = parameter * keep
+        kept -= change
+    return moved, {"settings": state["settings"], "products": products, "first": first, "second": second}
+
+
+def _factors(xp: Any, settings: Any, products: Any, multiplier: Any) -> tuple[Any, Any]:
+    """Return the new products of the betas, [R, 2], and what an element's update multiplies and adds, [7, R].
+
+    The step is ``rate * (first / (1 - product_1)) / (sqrt(second / (1 - product_2)) + eps)``, its factors gathered.
+    """
+    rate, beta_1, beta_2, eps, weight_decay = (settings[:, i] for i in range(5))
+    products = products * settings[:, 1:3]
+    rest = 1 - products
+    root = xp.sqrt(rest[:, 1])
+    rate = rate * multiplier
+    shrink = 1 - rate * weight_decay
+    move, least = rate * root / rest[:, 0], eps * root
+    return products, xp.stack((beta_1, 1 - beta_1, beta_2, 1 - beta_2, shrink, move, least))

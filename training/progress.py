@@ -37,8 +37,10 @@ def slowest(row: dict[str, Any]) -> str:
     """Return a line on the replica that is furthest behind: with the least accuracy, or else the largest loss.
 
     Args:
-        row: Of metrics; NaN stands for replicas that are no longer trained.
+        row: Of metrics; NaN stands for replicas that are no longer trained. Nothing is said of an empty one.
     """
+    if not row:
+        return ""
     metric = next(name for name in ("validation_accuracy", "validation_loss", "loss") if name in row)
     values, behind = row[metric], min if metric.endswith("accuracy") else max
     trained = [replica for replica, value in enumerate(values) if not math.isnan(value)]

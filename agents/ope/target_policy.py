@@ -3,16 +3,15 @@
 A function takes observations as the log holds them, integers [n] or floats [n, ..], and returns probabilities [n, K].
 """
 
-import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sandtable.simulators.errors import InputError, MissingExtraError
+from sandtable.agents.saved_stable_baselines import load_saved
+from sandtable.simulators.errors import InputError
 from sandtable.simulators.ope.logged_steps import LoggedSteps
 from sandtable.simulators.user_function import load_function, on_one_line, source_of
 
@@ -126,35 +125,11 @@ def _until_the_end(log: LoggedSteps, probabilities: np.ndarray) -> np.ndarray:
 
 def _stable_baselines(spec: str, trust: bool) -> TargetPolicy:
     """Load a policy of Stable-Baselines3."""
-    _, _, rest = spec.partition(":")
-    algorithm, colon, file = rest.partition(":")
-    if not (algorithm and colon and file):
-        raise InputError(f"--target {spec}: write it as sb3:ALGO:FILE, for example sb3:PPO:policy.zip")
-    path = Path(file)
-    if not path.is_file() and not path.with_name(path.name + ".zip").is_file():
-        raise InputError(f"--target {spec}: there is no file {file}")
-    if not trust:
-        raise InputError(
-            f"--target {spec}: loading this file unpickles it, which runs whatever code it holds; pass --trust if you "
-            "know where it comes from"
-        )
-    try:
-        import stable_baselines3
-    except ImportError as error:
-        raise MissingExtraError(f"--target {spec}", "rl") from error
-    kind = getattr(stable_baselines3, algorithm, None)
-    if not (inspect.isclass(kind) and hasattr(kind, "load")):
-        raise InputError(f"--target {spec}: Stable-Baselines3 has no algorithm {algorithm}; PPO, A2C or DQN")
-    try:
-        model = kind.load(path, device="cpu")
-    except Exception as error:
-        raise InputError(f"--target {spec}: the file cannot be loaded as {algorithm} ({on_one_line(error)})") from error
-    count = getattr(model.action_space, "n", None)
+    saved = load_saved(spec, "--target", trust=trust)
+    count = getattr(saved.model.action_space, "n", None)
     if count is None:
-        raise InputError(f"--target {spec}: its action space is {model.action_space}; a Discrete one is needed")
-    held = path if path.is_file() else path.with_name(path.name + ".zip")
-    digest = hashlib.sha256(held.read_bytes()).hexdigest()
-    return TargetPolicy(spec, _StableBaselines(model, int(count)), digest)
+        raise InputError(f"--target {spec}: its action space is {saved.model.action_space}; a Discrete one is needed")
+    return TargetPolicy(spec, _StableBaselines(saved.model, int(count)), saved.digest)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import tempfile
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 _ALIGNMENT = 64
 
@@ -19,12 +20,12 @@ class Field(NamedTuple):
     Attributes:
         name: What it is called.
         shape: Its shape.
-        dtype: Its element type, as numpy writes it.
+        dtype: Its element type.
     """
 
     name: str
     shape: tuple[int, ...]
-    dtype: str
+    dtype: DTypeLike
 
 
 def create_memory(fields: list[Field]) -> int:

@@ -12,7 +12,9 @@ import tyro
 from sandtable import ENVIRONMENTS
 from sandtable.analysis.inventory.settings import BacktestSettings
 from sandtable.analysis.ope.settings import EvaluateSettings
+from sandtable.analysis.play.settings import PlaySettings
 from sandtable.analysis.scaling.settings import ScalingLawSettings
+from sandtable.grade_command import grade
 from sandtable.output import (
     Output,
     print_json,
@@ -200,6 +202,62 @@ def of_law(fit: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def play(settings: PlaySettings, output: Output = DEFAULT_OUTPUT) -> int:
+    """Run a policy in an environment, and tell how well it does and how sure that is.
+
+    Args:
+        settings: Which games are played, and how they are judged.
+        output: Where results go.
+    """
+    from sandtable.analysis.play.prepared import prepare
+    from sandtable.analysis.play.run_play import VERSION, check_settings, identity, run_play
+    from sandtable.analysis.provenance import Recorder
+    from sandtable.training.progress import bar
+
+    recorder, store = Recorder(), run_store(output)
+    check_settings(settings)
+    prepared = prepare(settings)
+    run = store.run("play", identity(prepared, settings), VERSION)
+    summary = run.result() if run.finished else None
+    done = summary is not None and summary["alpha"] == settings.alpha
+    if not done:
+        run.open(recorder.started)
+        with bar("games") as progress:
+            summary = run_play(run, prepared, settings, progress)
+        run.finish(summary, recorder.finished())
+    told = summary["document"]
+    document = told | {name: str(run.folder / told[name]) for name in ("games_file", "report")}
+    code = 0 if document["lost"] < document["games"] else 1
+    if output.json:
+        print_json(document)
+        return code
+    if done:
+        print(f"these games were played before: {run.folder}")
+    quantities = ("score", "return", "length", "turns", "depth")
+    print_table([of_quantity(name, document[name]) for name in quantities if document[name] is not None])
+    for one in document["warnings"]:
+        print(f"warning: {one['code']}: {one['message']}")
+    print(f"\n{summary['answer']}\n\ngames: {document['games_file']}\nreport: {document['report']}")
+    return code
+
+
+def of_quantity(name: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table of ``play`` shows of a quantity."""
+
+    def interval(ends: list[float]) -> str | None:
+        return None if math.isnan(ends[0]) else f"[{ends[0]:.5g}, {ends[1]:.5g}]"
+
+    return {
+        "of a game": name,
+        "mean": f"{told['mean']:.5g}",
+        "se": None if math.isnan(told["se"]) else f"{told['se']:.3g}",
+        "interval": interval(told["ci"]),
+        "median": f"{told['median']:.5g}",
+        "its interval": interval(told["median_ci"]),
+        "largest": f"{told['max']:.5g}",
+    }
+
+
 def list_studies(output: Output = DEFAULT_OUTPUT) -> int:
     """List the studies: papers whose claims can be checked here.
 
@@ -378,6 +436,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "backtest": backtest,
     "evaluate": evaluate,
     "scaling-law": scaling_law,
+    "play": play,
+    "grade": grade,
     "list": list_studies,
     "describe": describe,
     "run": run,

@@ -279,7 +279,7 @@ def test_advantages_are_normalised_in_each_minibatch_of_each_replica(bandit):
     with torch.no_grad():
         carry = whole.collect(network, keys, whole.start(network, keys))
     scale = torch.tensor([[3.0], [0.2]])
-    scaled = carry._replace(shuffled=carry.samples._replace(advantage=scale * (carry.samples.advantage + 1)))
+    scaled = carry._replace(minibatches=carry.samples._replace(advantage=scale * (carry.samples.advantage + 1)))
     found, same = (
         torch.autograd.grad(whole.loss(network, keys, one, 0)[0].sum(), network.logits)[0] for one in (carry, scaled)
     )

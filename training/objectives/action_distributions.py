@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sandtable.simulators.arrays import tree_map
+from sandtable.simulators.arrays import Array
 from sandtable.simulators.random import fold_in, normal, uniform
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -45,30 +45,16 @@ class ActionDistribution(ABC):
     def log_probability(self, parameters: Any, latent: Tensor) -> Tensor:
         """Return the log of the probability, or of the density, of each action, [*B]."""
 
-    def log_probability_and_slope(self, parameters: Any, latent: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    @abstractmethod
+    def log_probability_and_slope(self, parameters: Any, latent: Array) -> tuple[Array, Callable[[Array], Any]]:
         """Return ``log_probability``, and a function from a gradient in it, [*B], to that in the parameters.
 
-        Neither is part of a graph.
+        Neither is part of a graph; arrays may be numpy's.
         """
-        leaves: list[Tensor] = []
-
-        def leaf(array: Tensor) -> Tensor:
-            leaves.append(array.detach().requires_grad_())
-            return leaves[-1]
-
-        with torch.enable_grad():
-            own = tree_map(leaf, parameters)
-            logs = self.log_probability(own, latent)
-
-        def slope(back: Tensor) -> Any:
-            found = iter(torch.autograd.grad(logs, leaves, back))
-            return tree_map(lambda array: next(found), own)
-
-        return logs.detach(), slope
 
     @abstractmethod
-    def entropy(self, parameters: Any, latent: Tensor) -> Tensor:
-        """Return the entropy of each row, [*B], or an unbiased estimate of it by draws ``latent``."""
+    def entropy(self, parameters: Any, latent: Array) -> Array:
+        """Return the entropy of each row, [*B], or an unbiased estimate of it by draws; arrays may be numpy's."""
 
     @abstractmethod
     def action(self, latent: Tensor) -> Tensor:
@@ -113,10 +99,16 @@ class Categorical(ActionDistribution):
         """Return log P(category)."""
         return parameters.log_softmax(-1).gather(-1, latent[..., None])[..., 0]
 
-    def entropy(self, parameters: Tensor, latent: Tensor) -> Tensor:
+    def log_probability_and_slope(self, parameters: Array, latent: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return log P(category) and its slope, see ``ActionDistribution``."""
+        xp, logs = library(parameters), _log_softmax(parameters)
+        chosen = xp.asarray(latent[..., None] == _categories(latent, self.actions), dtype=logs.dtype)
+        return (logs * chosen).sum(-1), lambda back: back[..., None] * (chosen - xp.exp(logs))
+
+    def entropy(self, parameters: Array, latent: Array) -> Array:
         """Return the entropy; the draws are not needed."""
-        logs = parameters.log_softmax(-1)
-        return -(logs.exp() * logs).sum(-1)
+        logs = _log_softmax(parameters)
+        return -(library(logs).exp(logs) * logs).sum(-1)
 
     def action(self, latent: Tensor) -> Tensor:
         """Count from ``start``."""
@@ -174,27 +166,31 @@ class Gaussian(ActionDistribution):
         return logs - self._stretch(latent) if self.squashed else logs
 
     def log_probability_and_slope(
-        self, parameters: tuple[Tensor, Tensor], latent: Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+        self, parameters: tuple[Array, Array], latent: Array
+    ) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
         """Return log densities and their slope, see ``ActionDistribution``."""
         with torch.no_grad():
             logs, scaled, precision = _log_density(*parameters, latent)
             logs = logs - self._stretch(latent) if self.squashed else logs
         return logs, lambda back: _log_density_slope(back, scaled, precision)
 
-    def _stretch(self, latent: Tensor) -> Tensor:
+    def _stretch(self, latent: Array) -> Array:
         """Return the log of the action's volume over the draw's, [*B]."""
+        if isinstance(latent, np.ndarray):
+            return self._stretch(torch.from_numpy(latent)).numpy()
         low, high = self._bounds(latent)
         # log of d tanh(u) / du = 1 - tanh(u)^2, without loss where it is small
         slope = 2 * (math.log(2) - latent - functional.softplus(-2 * latent)) + ((high - low) / 2).log()
         return slope.sum(-1)
 
-    def entropy(self, parameters: tuple[Tensor, Tensor], latent: Tensor) -> Tensor:
+    def entropy(self, parameters: tuple[Array, Array], latent: Array) -> Array:
         """Return the entropy if plain, and minus the log density of the draws if squashed."""
         if self.squashed:
-            return -self.log_probability(parameters, latent)
+            log_density, *_ = _log_density(*parameters, latent)
+            return self._stretch(latent) - log_density
         mean, log_deviation = parameters
-        return (log_deviation + (0.5 + _HALF_LOG_TWO_PI)).sum(-1).expand(mean.shape[:-1])
+        own = (log_deviation + (0.5 + _HALF_LOG_TWO_PI)).sum(-1)
+        return library(own).broadcast_to(own, mean.shape[:-1])
 
     def action(self, latent: Tensor) -> Tensor:
         """Bring the draws into the bounds."""
@@ -230,18 +226,39 @@ class _NormalLogDensity(torch.autograd.Function):
         return mean, log_deviation, -mean if ctx.needs_input_grad[2] else None
 
 
-def _log_density(mean: Tensor, log_deviation: Tensor, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _log_density(mean: Array, log_deviation: Array, latent: Array) -> tuple[Array, Array, Array]:
     """Return log densities of independent normals, [*B], draws in deviations, and one over the deviations."""
-    precision = (-log_deviation).exp()
+    xp = library(mean)
+    precision = xp.exp(-log_deviation)
     scaled = (latent - mean) * precision
-    return (scaled.square() * -0.5 - (log_deviation + _HALF_LOG_TWO_PI)).sum(-1), scaled, precision
+    return (xp.square(scaled) * -0.5 - (log_deviation + _HALF_LOG_TWO_PI)).sum(-1), scaled, precision
 
 
-def _log_density_slope(back: Tensor, scaled: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+def _log_density_slope(back: Array, scaled: Array, precision: Array) -> tuple[Array, Array]:
     """Return the gradients in means and logs of deviations, of one in log densities, [*B]."""
     back = back[..., None]
     slope = back * scaled
-    return slope * precision, (slope * scaled - back).sum_to_size(precision.shape)
+    shared = tuple(axis for axis, size in enumerate(precision.shape) if size < scaled.shape[axis])
+    in_logs = slope * scaled - back
+    return slope * precision, in_logs.sum(axis=shared, keepdims=True) if shared else in_logs
+
+
+def _log_softmax(logits: Array) -> Array:
+    """Return the logs of the categories' probabilities, [*B, n]."""
+    if isinstance(logits, Tensor):
+        return logits.log_softmax(-1)
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def _categories(like: Array, number: int) -> Array:
+    """Return 0 to ``number`` - 1 with the library and device of an array."""
+    return torch.arange(number, device=like.device) if isinstance(like, Tensor) else np.arange(number)
+
+
+def library(array: Array) -> Any:
+    """Return the library of an array: torch or numpy, whose functions of the same name do the same."""
+    return torch if isinstance(array, Tensor) else np
 
 
 def distribution_for(space: gym.Space[Any], squashed: bool = False) -> ActionDistribution:

@@ -1,6 +1,6 @@
 """Where experience comes from: fresh rollouts of a process, or a log of what another policy did."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from sandtable.training.objectives.objective import row_keys
 
 _ACTIONS = 0x616374696F6E  # the stream of the noise of actions
 _CHOICE = 0x63686F696365  # the stream that chooses rows of a log
+_ROWS_TOGETHER = 4096  # whose values are one call: their activations stay in a core's cache
 
 
 class Experience(NamedTuple):
@@ -110,28 +111,29 @@ class Rollouts:
         noise = policy.noise(keys, torch.arange(self.periods, device=key.device)[:, None, None]).unbind()
         on_cpu = key.device.type == "cpu"
         state = _together(tree_map(Tensor.numpy, carry)) if on_cpu else carry
+        act, value_of = _apart(network)
         seen, latents, outputs, results, finals = [], [], [], [], {}
         for t in range(self.periods):
             seen.append(self._observe(state))
-            outputs.append(network(seen[-1]))
-            latents.append(policy.draw(outputs[-1][0], noise[t]))
+            outputs.append(act(seen[-1]))
+            latents.append(policy.draw(outputs[-1], noise[t]))
             action = policy.action(latents[-1])
             step = self.process.step(state, action.numpy() if on_cpu else action)
             ended = step.terminated | step.truncated
             state = step.state
             if not on_cpu or ended.any():  # a device is not waited for: there every step may have ended some rows
                 if not on_cpu or (step.truncated & ~step.terminated).any():
-                    finals[t] = network(self._observe(state))[1]
+                    finals[t] = self._observe(state)
                 state = self._restarted(state, ended, bool(on_cpu and ended.all()))
             results.append((step.reward, step.terminated, ended))
         columns = zip(*results, strict=True)
         reward, terminated, ends = (torch.stack([torch.as_tensor(x) for x in column]) for column in columns)
-        value = torch.stack([output[1] for output in outputs])
-        next_value = torch.cat([value[1:], network(self._observe(state))[1][None]])
-        for t, final in finals.items():
+        values = _values(value_of, [*seen, self._observe(state), *finals.values()], self.rows)
+        value, next_value = values[: self.periods], values[1 : self.periods + 1].clone()
+        for t, final in zip(finals, values[self.periods + 1 :], strict=True):
             next_value[t] = torch.where(ends[t], final, next_value[t])
         latent = torch.stack(latents)
-        parameters = _stacked([output[0] for output in outputs])
+        parameters = _stacked(outputs)
         experience = Experience(
             observation=_stacked(seen),
             latent=latent,
@@ -284,6 +286,23 @@ class Logged:
 def flattened(tree: Any) -> Any:
     """Return arrays [T, R, B, ...] as [R, T B, ...]."""
     return tree_map(lambda array: array.movedim(0, 1).flatten(1, 2), tree)
+
+
+def _apart(network: nn.Module) -> tuple[Callable[[Any], Any], Callable[[Any], Tensor]]:
+    """Return what gives the distribution's parameters, and what gives values; of a network in one piece, both twice."""
+    apart = getattr(network, "apart", None)
+    if apart is None:
+        return lambda seen: network(seen)[0], lambda seen: network(seen)[1]
+    actor, critic = apart()
+    return actor, lambda seen: critic(seen)[..., 0]
+
+
+def _values(value_of: Callable[[Any], Tensor], observations: list[Any], rows: int) -> Tensor:
+    """Return the values of n observations [R, B, ...], [n, R, B], many of them a call."""
+    together = max(1, _ROWS_TOGETHER // rows)
+    chunks = [observations[first : first + together] for first in range(0, len(observations), together)]
+    values = [value_of(flattened(_stacked(chunk))).unflatten(1, (-1, rows)).movedim(1, 0) for chunk in chunks]
+    return torch.cat(values)
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -6,6 +6,7 @@ reads the one answer with its own number: whatever else stands on the channel en
 This module uses the standard library alone: processes load it that have no packages.
 """
 
+import builtins
 import os
 import struct
 
@@ -20,6 +21,12 @@ VALUE = 16
 RAISED = 17  # an exception: its class and arguments
 NOT_LOADED = 18  # the program itself raised, before any call
 NOT_SENDABLE = 19  # there is a value, but none that could be written
+
+# Exceptions of a program that are raised again in the judge: builtin classes, but for AssertionError, which is a verdict
+# there, and for those that would end a loop of the tests as if it were done.
+EXCEPTIONS = {
+    value for value in vars(builtins).values() if isinstance(value, type) and issubclass(value, Exception)
+} - {AssertionError, StopIteration, StopAsyncIteration}  # fmt: skip
 
 _HEADER = struct.Struct(">IBI")
 

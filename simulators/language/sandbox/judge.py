@@ -6,6 +6,11 @@ types, so whatever is compared here is compared by Python's own code. A function
 
 The tests are foreign as well (they come from a file that somebody made), so this process is confined like the worker.
 
+What a name in tests means, in this order: the entry point; functions of the prompt (`helpers`); builtins and standard
+modules of this process; what the setup or the reference binds (`names`), which is in the worker. A program can define
+whatever else it likes (`set`, `len`, `math`, `check`): none of it is looked up, so nothing is compared with what a
+program made up.
+
 Arguments are passed by value: what a call does to a list is not seen here, unless the list is the worker's own (a name
 that the setup binds).
 
@@ -13,6 +18,7 @@ This module uses the standard library alone: processes load it that have no pack
 """
 
 import builtins
+import importlib
 import os
 import random
 import signal
@@ -24,6 +30,7 @@ from typing import Any, NoReturn
 from sandtable.simulators.language.sandbox.channel import (
     CALL,
     CALL_KEEPING,
+    EXCEPTIONS,
     ITERATE,
     NOT_LOADED,
     RAISED,
@@ -34,8 +41,15 @@ from sandtable.simulators.language.sandbox.channel import (
 )
 from sandtable.simulators.language.sandbox.codec import CodecError, decode, encode
 from sandtable.simulators.language.sandbox.jobs import VERDICTS, JudgeJob, decode_judge_job, read_job
-from sandtable.simulators.language.sandbox.names import MODULES
 from sandtable.simulators.language.sandbox.streams import discard_streams
+
+# Modules that tests may speak of without importing them; they are imported here, which is before the fork.
+STANDARD_MODULES = (
+    "array", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib",
+    "heapq", "itertools", "json", "math", "numbers", "operator", "os", "random", "re", "statistics", "string", "sys",
+    "time", "typing",
+)  # fmt: skip
+_MODULES = {name: importlib.import_module(name) for name in STANDARD_MODULES}
 
 
 def main(job_fd: int, channel_fd: int, verdict_fd: int) -> NoReturn:
@@ -67,7 +81,7 @@ def _end(verdict_fd: int, verdict: str) -> NoReturn:
 
 
 class WorkerError(Exception):
-    """What a program raised that is no builtin exception, or an AssertionError, which is no verdict of the tests."""
+    """What a program raised that is none of `EXCEPTIONS`."""
 
 
 class Program:
@@ -196,10 +210,10 @@ def judge(job: JudgeJob, program: Program) -> str:
 
 def _run(job: JudgeJob, program: Program) -> str:
     random.seed(job.seed)
-    module = types.ModuleType("tests")
-    sys.modules["tests"] = module
+    module = types.ModuleType("_tests")
+    sys.modules[module.__name__] = module  # where dataclasses look
     namespace = vars(module)
-    namespace.update(MODULES)
+    namespace.update(_MODULES)
     try:
         _execute(job.helpers, "<helpers>", namespace)
         for name in job.names:
@@ -232,7 +246,7 @@ def _exception(value: Any) -> Exception:
     """Return the exception that a worker's answer describes."""
     try:
         kind, arguments = value
-        if issubclass(kind, Exception) and kind is not AssertionError:
+        if kind in EXCEPTIONS:
             made = kind(*arguments)
             return made if type(made) is kind else kind()
     except Exception:  # arguments that the class does not take, or no such description at all

@@ -7,7 +7,6 @@ the judge reads from the channel and compares by itself.
 This module uses the standard library alone: processes load it that have no packages.
 """
 
-import builtins
 import os
 import random
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 from sandtable.simulators.language.sandbox.channel import (
     CALL_KEEPING,
+    EXCEPTIONS,
     ITERATE,
     NOT_LOADED,
     NOT_SENDABLE,
@@ -29,10 +29,6 @@ from sandtable.simulators.language.sandbox.codec import CodecError, decode, enco
 from sandtable.simulators.language.sandbox.jobs import WorkerJob, decode_worker_job, read_job
 from sandtable.simulators.language.sandbox.streams import discard_streams
 
-# Exceptions that are raised again in the judge, as what they are. An AssertionError is not: there, it is a verdict.
-EXCEPTIONS = {
-    value for value in vars(builtins).values() if isinstance(value, type) and issubclass(value, Exception)
-} - {AssertionError}  # fmt: skip
 _OUT_OF_MEMORY = encode((MemoryError, ()))
 
 
@@ -86,8 +82,8 @@ def serve(job: WorkerJob, channel: Channel) -> None:
     random.seed(job.seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(job.seed)
-    module = types.ModuleType("completion")
-    sys.modules["completion"] = module
+    module = types.ModuleType("_completion")
+    sys.modules[module.__name__] = module  # where dataclasses look
     objects = Objects(vars(module))
     failure: bytes | None = None
     try:
@@ -128,7 +124,7 @@ def _iterator(value: Any) -> Any:
 
 
 def _exception(error: BaseException) -> bytes:
-    """Return class and arguments of an exception as bytes; (None, ()) for what is none of the builtin ones."""
+    """Return class and arguments of an exception as bytes; (None, ()) for what is none of `EXCEPTIONS`."""
     kind = type(error)
     if kind is MemoryError:
         return _OUT_OF_MEMORY
