@@ -22,8 +22,8 @@ RAISED = 17  # an exception: its class and arguments
 NOT_LOADED = 18  # the program itself raised, before any call
 NOT_SENDABLE = 19  # there is a value, but none that could be written
 
-# Exceptions of a program that are raised again in the judge: builtin classes, but for AssertionError, which is a verdict
-# there, and for those that would end a loop of the tests as if it were done.
+# Exceptions of a program that are raised again in the judge: builtin classes, but for AssertionError, which there is a
+# verdict, and for those that would end a loop of the tests as if it were done.
 EXCEPTIONS = {
     value for value in vars(builtins).values() if isinstance(value, type) and issubclass(value, Exception)
 } - {AssertionError, StopIteration, StopAsyncIteration}  # fmt: skip
