@@ -1,0 +1,252 @@
+"""The fork server: a small process that knows no job, and of which every worker and every judge is a fork.
+
+It is started as a script (start.py) with one argument of settings and one environment variable, which it removes:
+``python -s -P -S`` is ``-I -S`` but for the variables, because ``-I`` would ignore ``PYTHONHASHSEED`` too, and sets of
+strings would be ordered anew in every run. For the same reason it turns address randomisation off for itself (sets of
+classes, and of None before Python 3.12, are ordered by address).
+
+What comes over its socket: a role, a number, and the descriptors that the child will hold; it passes them on unread.
+What goes back: the child's pidfd, and when it has ended, what it used. When a child ends, its session and whatever it
+left behind is killed; when the grader goes, everything is.
+"""
+
+import array
+import contextlib
+import ctypes
+import fcntl
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import types
+from typing import Any
+
+CHILD_DESCRIPTORS = 3  # the first of those that a role is given: the job, the channel, and the judge's verdict
+REQUEST = struct.Struct("<cQ")  # role, number of the child
+REPLY = struct.Struct("<cQidq")  # what happened, number of the child, wait status or errno, CPU seconds, peak bytes
+STARTED, ENDED, REFUSED, READY = b"s", b"e", b"r", b"R"
+ROLES = {b"w": "worker", b"j": "judge"}
+PACKAGE = "sandtable.simulators.language.sandbox"
+
+_RULESET, _CONTROL = 6, 7  # where the server keeps its own descriptors; what it receives gets higher numbers
+_OPEN_FILES = 1024
+_ADDR_NO_RANDOMIZE, _PR_SET_CHILD_SUBREAPER = 0x0040000, 36
+# Modules that programs import all the time: once here instead of once in each child; and those whose shared libraries
+# lie outside of the standard library, which a child cannot read.
+_PRELOADED = (
+    "abc", "array", "base64", "binascii", "bisect", "bz2", "calendar", "cmath", "collections", "collections.abc",
+    "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib",
+    "heapq", "io", "itertools", "json", "lzma", "math", "numbers", "operator", "queue", "random", "re",
+    "statistics", "string", "struct", "textwrap", "time", "traceback", "types", "typing", "unicodedata",
+    "warnings", "zlib",
+)  # fmt: skip
+
+
+def main(settings: dict[str, Any]) -> None:
+    """Serve until the grader closes its end of the socket."""
+    _fix_addresses()
+    os.environ.clear()
+    os.environ.update(settings["environment"])
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    control, ruleset, seccomp = _own_descriptors(settings)
+    _make_package(settings["folder"])
+    confinement = importlib.import_module(f"{PACKAGE}.confinement")
+    mains = {role: importlib.import_module(name).main for role, name in settings["roles"].items()}
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    _import_packages(settings["packages"])
+    identity = confinement.server_identity(tuple(settings["readable"]))
+    confinement.drop_bounding_set()
+    layers = frozenset(settings["layers"])
+    ready = confinement.Confinement(layers, identity, ruleset, seccomp, settings["landlock_abi"])
+    limits = {role: confinement.Limits(**values) for role, values in settings["limits"].items()}
+    sys.dont_write_bytecode = True
+    sys.argv[1:] = []
+    gc.collect()
+    gc.freeze()
+    for role in mains:
+        _rehearse(ready, limits[role])
+    os.dup2(0, 2)
+    Server(control, ready, limits, mains).serve(ready.uid)
+
+
+class Server:
+    """Forks a child a request, and tells what became of it.
+
+    Args:
+        control: The socket to the grader.
+        confinement: Held ready for the children.
+        limits: Of each role.
+        mains: What each role runs; it is given the numbers of its descriptors.
+    """
+
+    def __init__(self, control: socket.socket, confinement: Any, limits: dict[str, Any], mains: dict[str, Any]) -> None:
+        self._control = control
+        self._confinement = confinement
+        self._limits = limits
+        self._mains = mains
+        self._pid = os.getpid()
+        self._children: dict[int, tuple[int, int]] = {}  # pidfd: (process id, number)
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+
+    def serve(self, uid: int) -> None:
+        """Say that everything is ready, and whom the children will be; answer until the grader closes the socket."""
+        self._control.send(READY + str(uid).encode())
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor != self._control.fileno():
+                    self._reap(descriptor)
+                elif not self._answer():
+                    self._end()
+                    return
+
+    def _answer(self) -> bool:
+        descriptors = array.array("i")
+        request, ancillary, _, _ = self._control.recvmsg(REQUEST.size, socket.CMSG_SPACE(4 * descriptors.itemsize))
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(data)
+        if not request:
+            return False
+        role, number = REQUEST.unpack(request)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._control.send(REPLY.pack(REFUSED, number, error.errno, 0.0, 0))
+        else:
+            if pid == 0:
+                self._become(ROLES[role], number, list(descriptors))
+            self._tell_of(pid, number)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return True
+
+    def _become(self, role: str, number: int, descriptors: list[int]) -> None:
+        """The child: never returns."""
+        try:
+            for place, descriptor in enumerate(descriptors, CHILD_DESCRIPTORS):
+                os.dup2(descriptor, place)
+            os.closerange(_CONTROL + 1, _OPEN_FILES)
+            try:
+                self._confinement.confine(self._limits[role], self._pid)
+            except OSError as error:
+                os.write(_CONTROL, REPLY.pack(REFUSED, number, error.errno or 0, 0.0, 0))
+                os._exit(1)
+            self._control.detach()
+            os.closerange(CHILD_DESCRIPTORS + len(descriptors), _CONTROL + 1)
+            self._mains[role](*range(CHILD_DESCRIPTORS, CHILD_DESCRIPTORS + len(descriptors)))
+        finally:
+            os._exit(0)
+
+    def _tell_of(self, pid: int, number: int) -> None:
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = pid, number
+        self._poll.register(pidfd, select.POLLIN)
+        socket.send_fds(self._control, [REPLY.pack(STARTED, number, 0, 0.0, 0)], [pidfd])
+
+    def _reap(self, pidfd: int) -> None:
+        pid, number = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+        _kill_group(pid)
+        _, status, used = os.wait4(pid, 0)
+        os.close(pidfd)
+        self._kill_orphans()
+        cpu = used.ru_utime + used.ru_stime
+        self._control.send(REPLY.pack(ENDED, number, status, cpu, used.ru_maxrss * 1024))
+
+    def _kill_orphans(self) -> None:
+        """What a child forked and left (only without seccomp) is a child of this process now; it goes."""
+        try:
+            with open(f"/proc/self/task/{self._pid}/children", "rb") as file:
+                pids = {int(pid) for pid in file.read().split()}
+        except OSError:
+            return
+        for pid in pids - {pid for pid, _ in self._children.values()}:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._kill_orphans()
+
+    def _end(self) -> None:
+        for pidfd, (pid, _) in self._children.items():
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            _kill_group(pid)
+            os.waitpid(pid, 0)
+        self._children.clear()
+        self._kill_orphans()
+
+
+def _fix_addresses() -> None:
+    """Run again without address randomisation, where the kernel (or a container's rules) allows it."""
+    personality = ctypes.CDLL(None).personality
+    personality.argtypes = (ctypes.c_ulong,)
+    before = personality(0xFFFFFFFF)
+    if before >= 0 and not before & _ADDR_NO_RANDOMIZE and personality(before | _ADDR_NO_RANDOMIZE) >= 0:
+        os.execv(sys.executable, [*sys.orig_argv])
+
+
+def _own_descriptors(settings: dict[str, Any]) -> tuple[socket.socket, int | None, bytes]:
+    """Move what was inherited to fixed numbers, and keep the numbers of the children's descriptors taken."""
+    with open(settings["seccomp"], "rb") as file:
+        seccomp = file.read()
+    inherited = {_CONTROL: settings["control"], _RULESET: settings["ruleset"]}
+    moved = {place: fcntl.fcntl(number, fcntl.F_DUPFD, 64) for place, number in inherited.items() if number is not None}
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for place in (0, 1, *range(CHILD_DESCRIPTORS, _CONTROL)):
+        os.dup2(nothing, place)
+    for place, descriptor in moved.items():
+        os.dup2(descriptor, place)
+    os.closerange(_CONTROL + 1, _OPEN_FILES)
+    return socket.socket(fileno=_CONTROL), _RULESET if _RULESET in moved else None, seccomp
+
+
+def _make_package(folder: str) -> None:
+    """Let the modules of a folder be imported by their full names, without the packages above them."""
+    parts = PACKAGE.split(".")
+    for length in range(1, len(parts) + 1):
+        module = types.ModuleType(".".join(parts[:length]))
+        module.__path__ = [folder] if length == len(parts) else []
+        sys.modules[module.__name__] = module
+
+
+def _import_packages(packages: dict[str, str]) -> None:
+    """Import packages (name: folder in which it is found) once for all children; no other of their folder's."""
+    for name, folder in packages.items():
+        sys.path.append(folder)
+        module = importlib.import_module(name)
+        sys.path.remove(folder)
+        if name == "numpy":
+            module.random.seed(0)
+
+
+def _rehearse(confinement: Any, limits: Any) -> None:
+    """Confine a child that does nothing: what the kernel refuses is known before anything foreign runs."""
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            confinement.confine(limits, parent)
+            os._exit(0)
+        except OSError as error:
+            os.write(2, f"{error}\n".encode())
+        finally:
+            os._exit(1)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
+        raise SystemExit(1)
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
