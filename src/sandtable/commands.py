@@ -218,8 +218,8 @@ def play(settings: PlaySettings, output: Output = DEFAULT_OUTPUT) -> int:
     check_settings(settings)
     prepared = prepare(settings)
     run = store.run("play", identity(prepared, settings), VERSION)
-    summary = run.result() if run.finished else None
-    done = summary is not None and summary["alpha"] == settings.alpha
+    summary = run.result() if run.finished else {}
+    done = summary.get("alpha") == settings.alpha
     if not done:
         run.open(recorder.started)
         with bar("games") as progress:

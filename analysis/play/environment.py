@@ -1,0 +1,130 @@
+"""An environment as the user names it: its id, its arguments, and after how many steps a game is cut."""
+
+import copy
+import inspect
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from sandtable.simulators.errors import InputError, MissingExtraError
+from sandtable.simulators.user_function import on_one_line
+
+STEP_LIMIT = "max_episode_steps"
+"""What an environment calls its own limit of steps, if it has one: it may have to end its game."""
+
+
+class UnknownArgumentError(InputError):
+    """An environment has no such argument.
+
+    Args:
+        environment: Its id.
+        argument: The name.
+        known: Names that it has, as far as its constructor names them.
+    """
+
+    def __init__(self, environment: str, argument: str, known: Sequence[str]) -> None:
+        named = f"; it has {', '.join(known)}" if known else ""
+        super().__init__(f"--set {argument}: {environment} has no such argument{named}")
+        self.argument = argument
+
+
+@dataclass(frozen=True)
+class EnvironmentChoice:
+    """Which environment is played.
+
+    Attributes:
+        id: As Gymnasium knows it.
+        arguments: Of its constructor; what is not named keeps its default.
+        max_steps: A game is cut after so many steps; None: as the environment is registered.
+    """
+
+    id: str
+    arguments: dict[str, Any]
+    max_steps: int | None = None
+
+    def make(self, **further: Any) -> gym.Env[Any, Any]:
+        """Return a new environment.
+
+        Args:
+            **further: Arguments beside those of the user.
+
+        Raises:
+            InputError: There is no such environment, or it cannot be made with these arguments.
+            MissingExtraError: It needs what is not installed.
+        """
+        if self.max_steps is None:
+            return self._made(further, None)
+        registered = self.spec().max_episode_steps
+        try:
+            return self._made(further | {STEP_LIMIT: self.max_steps}, None if registered is None else self.max_steps)
+        except UnknownArgumentError as error:
+            if error.argument != STEP_LIMIT:
+                raise
+            return self._made(further, self.max_steps)
+
+    def _made(self, further: dict[str, Any], limit: int | None) -> gym.Env[Any, Any]:
+        """Return a new environment, in Gymnasium's own limit of steps if one is given."""
+        spec = copy.deepcopy(self.spec())
+        spec.kwargs.update(self.arguments | further)
+        try:
+            return gym.make(spec, max_episode_steps=limit, disable_env_checker=True)
+        except (InputError, MissingExtraError):
+            raise
+        except TypeError as error:
+            for name in (*self.arguments, *further):
+                if f"unexpected keyword argument '{name}'" in str(error):
+                    raise UnknownArgumentError(self.id, name, self._known()) from error
+            raise InputError(f"--env {self.id}: it cannot be made: {on_one_line(error)}") from error
+        except Exception as error:
+            raise InputError(f"--env {self.id}: it cannot be made: {on_one_line(error)}") from error
+
+    def spec(self) -> EnvSpec:
+        """Return what Gymnasium knows of the environment.
+
+        Raises:
+            InputError: There is no such environment.
+        """
+        if os.getcwd() not in sys.path:  # package:ID imports a package first, as one's own may be
+            sys.path.insert(0, os.getcwd())
+        try:
+            module, colon, _ = self.id.partition(":")
+            if colon:
+                __import__(module)
+            return gym.spec(self.id.rpartition(":")[2])
+        except gym.error.Error as error:
+            raise InputError(f"--env {self.id}: {' '.join(str(error).split())}") from error
+        except Exception as error:
+            raise InputError(f"--env {self.id}: importing {module} raised {on_one_line(error)}") from error
+
+    def _known(self) -> list[str]:
+        """Return the names of arguments that the constructor gives itself."""
+        entry = self.spec().entry_point
+        creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        names = inspect.signature(creator).parameters if creator is not None else {}
+        return [name for name in names if name not in ("self", "args", "kwargs", "render_mode")]
+
+
+def arguments_of(settings: Sequence[str]) -> dict[str, Any]:
+    """Return arguments by name of ``--set ARGUMENT=VALUE``: values are JSON, or else texts.
+
+    Raises:
+        InputError: One is not of that form, or given twice.
+    """
+    arguments: dict[str, Any] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not (equals and name.isidentifier()):
+            raise InputError(f"--set {text}: it must be ARGUMENT=VALUE, for example penalty_step=-0.01")
+        if name in arguments:
+            raise InputError(f"--set {name}: it is given twice")
+        try:
+            arguments[name] = json.loads(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments
