@@ -21,6 +21,7 @@ ENVIRONMENTS = {
     "sandtable/NetHackScore-v0": "sandtable.envs.nethack.env:net_hack_score",
     "sandtable/NetHackChallenge-v0": "sandtable.envs.nethack.env:net_hack_challenge",
     "sandtable/CompletionBandit-v0": "sandtable.envs.language.bandit:completion_bandit",
+    "sandtable/CompletionText-v0": "sandtable.envs.language.text:completion_text",
 }
 """Ids of the environments, and what makes them: ``<entry>_env`` one, ``<entry>_vector_env`` a batch."""
 
