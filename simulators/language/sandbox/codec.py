@@ -38,6 +38,7 @@ _ITERATORS = {
     types.GeneratorType, map, filter, zip, enumerate, reversed, type(iter(int, 0)),
     *(value for value in vars(itertools).values() if isinstance(value, type)),
     *map(type, map(iter, ([], (), set(), {}, {}.values(), {}.items(), "", "\xe9", b"", range(0), range(1 << 80)))),
+    type(iter(collections.deque())), type(reversed(collections.deque())),
     type(reversed([])), type(reversed({})), type(reversed({}.values())), type(reversed({}.items())),
 }  # fmt: skip
 _HEADER = struct.Struct(">BI")
