@@ -1,10 +1,12 @@
 """The commands of ``sandtable data``: look into files, bring data in."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from sandtable.analysis.play.settings import GameSettings
 from sandtable.output import Output, print_json
 
 DEFAULT_OUTPUT = Output()
@@ -50,6 +52,30 @@ def describe(
     return examined(path, True, review_period, date_format, unfinished, output)
 
 
+def record(out: DataPath, settings: GameSettings, output: Output = DEFAULT_OUTPUT) -> int:
+    """Play games and record them: screens, keys and scores, a folder a game. What is there is not played again.
+
+    Args:
+        out: The folder; the game of seed 3 goes to its folder 3.
+        settings: Which games are played.
+        output: Where results go.
+    """
+    from sandtable.analysis.play.prepared import prepare
+    from sandtable.analysis.play.recording import record as record_games
+    from sandtable.training.progress import bar
+
+    prepared = prepare(settings)
+    with bar("games") as progress:
+        document = record_games(Path(out), prepared, settings, progress)
+    if output.json:
+        print_json(document)
+    else:
+        for game in document["lost"]:
+            print(f"lost: seed {game['seed']}: {game['reason']}")
+        print(f"{document['games']:,} games, {document['recorded']:,} of them recorded now: {document['folder']}")
+    return 1 if document["lost"] else 0
+
+
 def examined(
     path: str,
     describe: bool,
@@ -70,4 +96,4 @@ def examined(
     return 0
 
 
-DATA_COMMANDS: dict[str, Callable[..., int]] = {"check": check, "describe": describe}
+DATA_COMMANDS: dict[str, Callable[..., int]] = {"check": check, "describe": describe, "record": record}
