@@ -70,8 +70,13 @@ def is_tasks(path: str | Path) -> bool:
 
 def write_tasks(path: str | Path, tasks: Iterable[Task]) -> None:
     """Write ``sandtable.tasks/1``, atomically; fields that say nothing are left out."""
-    write_lines(path, ({name: value for name, value in asdict(task).items() if value not in ("", None)} | {
-        "prompt": task.prompt} for task in tasks))  # fmt: skip
+    write_lines(path, (_fields(task) for task in tasks))
+
+
+def _fields(task: Task) -> dict[str, Any]:
+    needed = ("task_id", "kind", "prompt", "answer")
+    told = asdict(task).items()
+    return {name: value for name, value in told if value is not None and (value or name in needed)}
 
 
 def _of_sandtable(line: JsonLine) -> Task:
