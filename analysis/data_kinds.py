@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -74,7 +75,37 @@ def examine_sales(path: str, describe: bool, options: ReadingOptions) -> dict[st
     return {"repairs": history.repairs} | (describe_sales(history) if describe else {})
 
 
+def is_games_cache(path: str) -> bool:
+    """Tell whether data is a cache of recorded games."""
+    from sandtable.simulators.nethack.sources import is_cache
+
+    return is_cache(Path(path))
+
+
+def examine_games_cache(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what a cache of recorded games holds."""
+    from sandtable.simulators.nethack.examination import examine_cache
+
+    return examine_cache(Path(path), describe)
+
+
+def is_recorded_games(path: str) -> bool:
+    """Tell whether data is a recorded game, or a folder of them."""
+    from sandtable.simulators.nethack.sources import is_source
+
+    return is_source(Path(path))
+
+
+def examine_recorded_games(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what recorded games hold."""
+    from sandtable.simulators.nethack.examination import examine_recordings
+
+    return examine_recordings(Path(path), describe)
+
+
 KINDS = (
+    DataKind("games cache", is_games_cache, examine_games_cache),
+    DataKind("recorded games", is_recorded_games, examine_recorded_games),
     DataKind("log", is_log, examine_log),
     DataKind("sales", lambda path: True, examine_sales),
 )

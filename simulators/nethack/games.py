@@ -12,9 +12,10 @@ import numpy as np
 from sandtable.simulators.arrays import Array
 from sandtable.simulators.errors import InputError, require_name
 from sandtable.simulators.nethack.cells import KEY_FRAME, rebuild
-from sandtable.simulators.nethack.import_games import CELL_ARRAYS, FRAME_ARRAYS, LAYER_QUITS, MANIFEST, SCHEMA
+from sandtable.simulators.nethack.import_games import CELL_ARRAYS, FRAME_ARRAYS, LAYER_QUITS
 from sandtable.simulators.nethack.keyboard import CANONICAL_BYTES, KEYS, UNKNOWN_KEY
 from sandtable.simulators.nethack.screens import COLUMNS, ROWS
+from sandtable.simulators.nethack.sources import MANIFEST, SCHEMA
 from sandtable.simulators.random import bits, fold_in, make_key
 
 ARRAYS: dict[str, type] = {

@@ -17,6 +17,7 @@ appears all at once.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -24,19 +25,19 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 
-from sandtable.simulators.errors import InputError
+from sandtable.simulators.errors import InputError, MissingExtraError
 from sandtable.simulators.nethack.cells import KEY_FRAME, Changes
 from sandtable.simulators.nethack.keyboard import CANONICAL_BYTES, KEY_OF_BYTE, UNKNOWN_KEY
 from sandtable.simulators.nethack.screens import read_screens
-from sandtable.simulators.nethack.sources import Recording, find_recordings
+from sandtable.simulators.nethack.sources import MANIFEST, SCHEMA, Recording, find_recordings
 from sandtable.simulators.nethack.ttyrec import first_unknown_key, require_sound
 
-MANIFEST, SCHEMA = "manifest.json", "sandtable.nethack-cache/1"
 CELL_ARRAYS = {"position": np.uint16, "character": np.uint8, "colour": np.uint8}
 FRAME_ARRAYS = {"cursor": np.uint8, "key": np.uint8, "score": np.int32, "time": np.int64}
 AGENT, LAYER_AT_PROMPT, LAYER_QUITS, NOBODY_KNOWS = range(4)
@@ -86,6 +87,8 @@ def import_games(
         MissingExtraError: nle is not installed.
         OSError: A file cannot be written; the disk is full.
     """
+    if find_spec("nle") is None:
+        raise MissingExtraError("reading recorded games", "nethack")
     recordings, warnings = find_recordings(sources)
     there = _there(cache, recordings)
     if there is not None:
@@ -132,7 +135,12 @@ def decode(job: Job) -> str | None:
     except InputError as error:
         return str(error)
     arrays = {name: np.concatenate(blocks) for name, blocks in columns.items()}
-    _write_atomically(job.part, lambda file: np.savez(file, turn=np.int64(turn), **arrays))  # type: ignore[arg-type]
+    try:
+        _write_atomically(job.part, lambda file: np.savez(file, turn=np.int64(turn), **arrays))  # type: ignore[arg-type]
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        return f"{job.part.parent}: the disk is full; free some space and run the same command again"
     return None
 
 

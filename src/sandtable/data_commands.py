@@ -7,6 +7,7 @@ from typing import Literal
 import tyro
 
 from sandtable.analysis.play.settings import GameSettings
+from sandtable.import_command import import_recordings
 from sandtable.output import Output, print_json
 
 DEFAULT_OUTPUT = Output()
@@ -96,4 +97,9 @@ def examined(
     return 0
 
 
-DATA_COMMANDS: dict[str, Callable[..., int]] = {"check": check, "describe": describe, "record": record}
+DATA_COMMANDS: dict[str, Callable[..., int]] = {
+    "check": check,
+    "describe": describe,
+    "import": import_recordings,
+    "record": record,
+}
