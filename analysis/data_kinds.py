@@ -103,7 +103,52 @@ def examine_recorded_games(path: str, describe: bool, options: ReadingOptions) -
     return examine_recordings(Path(path), describe)
 
 
+def is_completions(path: str) -> bool:
+    """Tell whether data is a file of completions."""
+    from sandtable.simulators.language.completions_file import is_completions
+
+    return is_completions(path)
+
+
+def examine_completions(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what a file of completions holds."""
+    from sandtable.analysis.language.examined_files import examined_completions
+
+    return examined_completions(path, describe)
+
+
+def is_tasks(path: str) -> bool:
+    """Tell whether data is a file of tasks; any other JSON Lines file is taken for one, so that its reader names it."""
+    from sandtable.simulators.language.tasks_file import is_tasks
+
+    return is_tasks(path) or path.removesuffix(".gz").endswith(".jsonl")
+
+
+def examine_tasks(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what a file of tasks holds."""
+    from sandtable.analysis.language.examined_files import examined_tasks
+
+    return examined_tasks(path, describe)
+
+
+def is_features(path: str) -> bool:
+    """Tell whether data is a folder of features."""
+    from sandtable.simulators.language.features_folder import SUFFIX, is_features
+
+    return is_features(path) or path.rstrip("/").endswith(SUFFIX)
+
+
+def examine_features(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any]:
+    """Return what a folder of features holds."""
+    from sandtable.analysis.language.examined_files import examined_features
+
+    return examined_features(path, describe)
+
+
 KINDS = (
+    DataKind("features", is_features, examine_features),
+    DataKind("completions", is_completions, examine_completions),
+    DataKind("tasks", is_tasks, examine_tasks),
     DataKind("games cache", is_games_cache, examine_games_cache),
     DataKind("recorded games", is_recorded_games, examine_recorded_games),
     DataKind("log", is_log, examine_log),
