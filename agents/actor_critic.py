@@ -7,6 +7,7 @@ written out: a fifth of the calls that automatic differentiation of thirteen par
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -15,12 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sandtable.agents import small_perceptrons
 from sandtable.simulators.arrays import Array
 from sandtable.simulators.random import fold_in, normal
 from sandtable.training.flops import tell
 from sandtable.training.keys import replica_keys
 from sandtable.training.networks import Replicated
 from sandtable.training.objectives.action_distributions import ActionDistribution, Categorical, Gaussian
+from sandtable.training.optimizers import on_host
 
 _BLOCK = 16  # numbers, 64 bytes: matrices start at multiples of it, so that bits do not depend on where they lie
 
@@ -93,6 +96,9 @@ class ActorCritic(Replicated):
         products = [math.prod(shape) for shape in self.shapes[:-1:2]]  # one for each matrix of weights
         self.products, self.first = sum(products), sum(products[:1] if len(self.widths) > 1 else products)
         self.sizes = [size for block in blocks for size in (block[0].numel(), -block[0].numel() % _BLOCK)]
+        ends = [*accumulate(self.sizes)]
+        self._places = [(end - size, end) for end, size in zip(ends[::2], self.sizes[::2], strict=True)]
+        self._largest = max(before * after for before, after in pairwise((*self.widths, outputs)))
         self.flat = nn.Parameter(self.joined(blocks))
 
     def blocks(self, flat: Tensor) -> list[Tensor]:
@@ -126,15 +132,36 @@ class ActorCritic(Replicated):
         if kept is None and torch.is_grad_enabled():
             actor, value, log_deviation = _Perceptrons.apply(x, self.flat, self)
         else:
-            blocks = self.blocks(self.flat.detach())
-            actor, value, log_deviation, seen = _outputs(x.detach(), blocks)
+            actor, value, log_deviation = self._outputs(x.detach(), kept)
             if kept is None:
                 log_deviation = log_deviation.clone()  # not a view of what an optimiser may write to
-            else:
-                kept += [blocks, seen]
         if x.shape[1] > rows:
             actor, value = actor[:, :rows], value[:, :rows]
         return ((actor, log_deviation) if self.deviations else actor), value
+
+    def _outputs(self, x: Tensor, kept: list[Any] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the actor's output, the values and the logs of deviations without a graph; see ``forward``."""
+        flat = self.flat.detach()
+        blocks: Any
+        if self._by_numpy(x):
+            blocks = self._views(flat.numpy())
+            *found, seen = small_perceptrons.outputs(x.numpy(), blocks)
+            actor, value, log_deviation = map(torch.from_numpy, found)
+        else:
+            blocks = self.blocks(flat)
+            actor, value, log_deviation, seen = _outputs(x, blocks)
+        if kept is not None:
+            kept += [blocks, seen]
+        return actor, value, log_deviation
+
+    def _by_numpy(self, x: Tensor) -> bool:
+        """Tell whether a batch is so small that numpy is faster; each replica's size alone decides."""
+        return on_host(x) and x.shape[1] * self._largest <= small_perceptrons.LARGEST_PRODUCT
+
+    def _views(self, flat: np.ndarray) -> list[np.ndarray]:
+        """Return what ``blocks`` does, of numpy's array."""
+        places = zip(self._places, self.shapes, strict=True)
+        return [flat[:, first:end].reshape(len(flat), *shape) for (first, end), shape in places]
 
     def apart(self) -> tuple["Half", "Half"]:
         """Return the actor and the critic as they are now, for rollouts: without gradients, each alone."""
@@ -159,10 +186,16 @@ class ActorCritic(Replicated):
             value: Of the values, [R, B].
         """
         blocks, seen = kept
-        actor, log_deviation = parameters if self.deviations else (parameters, blocks[-1])  # the latter of no element
-        more = seen[0].shape[1] - value.shape[1]
+        none = value.new_empty(self.replicas, 1, 0)
+        actor, log_deviation = parameters if self.deviations else (parameters, none)
+        more = -value.shape[1] % _BLOCK
         if more:
             actor, value = functional.pad(actor, (0, 0, 0, more)), functional.pad(value, (0, more))
+        if isinstance(seen[0], np.ndarray):
+            flat = np.zeros(self.flat.shape, np.float32)
+            own = (one.numpy() for one in (actor, value, log_deviation))
+            small_perceptrons.write_gradients(self._views(flat), blocks, seen, *own)
+            return {"flat": torch.from_numpy(flat)}
         found, _ = _gradients(blocks, seen, actor, value, log_deviation, False)
         return {"flat": self.joined(found)}
 
@@ -195,17 +228,21 @@ class Half:
         bias: Tensor,
         log_deviation: Tensor | None = None,
     ) -> None:
-        self._padded, self._layers = network._padded, layers
+        self._network, self._layers = network, layers
         self._head, self._log_deviation = (weight, bias), log_deviation
+        self._arrays = [tuple(one.numpy() for one in pair) for pair in (*layers, self._head)] if on_host(weight) else []
         self._products = sum(matrix.numel() for matrix in (*(own for own, _ in layers), weight))
 
     def __call__(self, observation: Any) -> Any:
         """Return the head's output of observations [R, B, ...], [R, B, k], and the logs of deviations if it has any."""
-        h, rows = self._padded(observation)
+        h, rows = self._network._padded(observation)
         tell(2 * rows * self._products)
-        for weight, bias in self._layers:
-            h = _tanh(torch.baddbmm(bias, h, weight))
-        out = _head(h, *self._head)
+        if self._network._by_numpy(h):
+            out = torch.from_numpy(small_perceptrons.output(h.numpy(), self._arrays))
+        else:
+            for weight, bias in self._layers:
+                h = _tanh(torch.baddbmm(bias, h, weight))
+            out = _head(h, *self._head)
         out = out if out.shape[1] == rows else out[:, :rows]
         return out if self._log_deviation is None else (out, self._log_deviation)
 

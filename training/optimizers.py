@@ -34,6 +34,10 @@ class Optimizer(Protocol):
         """Return new parameters and the new state; ``multiplier`` ([] or [R]) scales the learning rate."""
 
 
+_SMALL = 1 << 16
+"""Numbers of a replica's parameter above which torch's threads are worth more than quick calls."""
+
+
 def per_replica(name: str, setting: Setting, parameters: Tensors, below: float = torch.inf) -> Tensor:
     """Return a hyperparameter of each replica.
 
@@ -152,7 +156,9 @@ class AdamW:
         self, parameters: Tensors, gradients: Tensors, state: dict[str, Any], multiplier: Tensor
     ) -> tuple[Tensors, dict[str, Any]]:
         """Take one step; see ``Optimizer.update``."""
-        if on_host(state["settings"]):  # numpy's calls take less time than torch's
+        # numpy's calls take less time than torch's; a replica's size alone decides, so that neighbours change no bit
+        small = all(parameter.numel() <= _SMALL * len(parameter) for parameter in parameters.values())
+        if small and on_host(state["settings"]):
             given = tree_map(Tensor.numpy, (parameters, gradients, state, multiplier))
             return tree_map(torch.from_numpy, _adam(np, *given))
         return _adam(torch, parameters, gradients, state, multiplier)

@@ -279,16 +279,16 @@ def test_advantages_are_normalised_in_each_minibatch_of_each_replica(bandit):
     with torch.no_grad():
         carry = whole.collect(network, keys, whole.start(network, keys))
     scale = torch.tensor([[3.0], [0.2]])
-    scaled = carry._replace(minibatches=carry.samples._replace(advantage=scale * (carry.samples.advantage + 1)))
+    scaled = carry._replace(samples=carry.samples._replace(advantage=scale * (carry.samples.advantage + 1)))
     found, same = (
         torch.autograd.grad(whole.loss(network, keys, one, 0)[0].sum(), network.logits)[0] for one in (carry, scaled)
     )
     torch.testing.assert_close(found, same)
     assert (found.abs().amax((1, 2)) > 0.01).all()
     parts = replace(whole, batch=10)
-    for given in (carry, carry._replace(samples=scaled.shuffled)):
-        shuffled = parts.loss(network, keys, given, 0)[2].shuffled
-        advantage = shuffled.advantage.unflatten(1, (4, 10))
+    for given in (carry, scaled):
+        minibatches = parts.loss(network, keys, given, 0)[2].minibatches
+        advantage = torch.stack([one.advantage for one in minibatches], 1)
         torch.testing.assert_close(advantage.mean(-1), torch.zeros(2, 4), atol=1e-6, rtol=0)
         torch.testing.assert_close(advantage.std(-1), torch.ones(2, 4))
 
