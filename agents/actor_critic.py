@@ -143,6 +143,7 @@ class ActorCritic(Replicated):
         """Return the actor's output, the values and the logs of deviations without a graph; see ``forward``."""
         flat = self.flat.detach()
         blocks: Any
+        seen: Any
         if self._by_numpy(x):
             blocks = self._views(flat.numpy())
             *found, seen = small_perceptrons.outputs(x.numpy(), blocks)
