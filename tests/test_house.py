@@ -69,8 +69,8 @@ def test_names_say_what_a_file_holds():
 
 def test_importing_the_package_and_its_environments_imports_no_torch():
     code = (
-        "import sys, sandtable, sandtable.envs.inventory, sandtable.envs.tasks;"
-        "print([name for name in ('torch', 'matplotlib', 'statsmodels') if name in sys.modules])"
+        "import sys, sandtable, sandtable.envs.inventory, sandtable.envs.tasks, sandtable.envs.nethack.env;"
+        "print([name for name in ('torch', 'matplotlib', 'statsmodels', 'nle') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -78,7 +78,7 @@ class Engine:
         self._sweep()
         self._raw.set_initial_seeds(core, disp, False, level_seed)
         try:
-            self._raw.reset()
+            self._raw.reset(*(() if self.recording is None else (str(self.recording.game),)))
         except (OSError, RuntimeError) as error:
             self.close()
             raise InputError(f"NetHack does not start: {error}; look at game_options and the disk") from error
@@ -96,6 +96,11 @@ class Engine:
     def how_done(self) -> int:
         """Return how the game ended, as NetHack numbers it (0: died, 15: ascended); only after it did."""
         return int(self._raw.how_done())
+
+    @property
+    def library(self) -> int:
+        """Descriptor of the file of the library that ``start`` has loaded."""
+        return int(self._game._dl.fileno())
 
     def close(self) -> None:
         """End the engine; ``start`` opens it again.
@@ -133,7 +138,7 @@ class Engine:
         self._folder = Path(self._game._vardir)
         if len(os.fsencode(self._folder)) > LONGEST_PATH:
             self.close()
-            raise InputError(f"the temporary folder {str(self._folder)!r} is too long a path for NetHack: set TMPDIR")
+            raise InputError(f"the temporary folder '{str(self._folder)[:40]}...' is too long for NetHack: set TMPDIR")
         self._raw.set_buffers(**self.buffers)
         self._character = character
 

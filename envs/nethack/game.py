@@ -1,5 +1,7 @@
 """The rules of an episode on an engine: prompts, reward, ends, and what is known of the game."""
 
+from typing import NoReturn
+
 import numpy as np
 
 from sandtable.envs.nethack.engine import Engine
@@ -150,6 +152,10 @@ class Game:
         depth = last[_DEPTH]
         return last[_SCORE], last[_TURNS], depth, max(depth, self._internal[_DEEPEST]), last[_LEVEL]
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: what the engine's memory holds cannot be read."""
+        raise TypeError("a game of NetHack cannot be copied: play its seed and keys again")
+
     def close(self) -> None:
         """End the engine; a game that is being played is given up. ``start`` opens it again.
 
@@ -194,12 +200,13 @@ class Game:
             self.engine.buffers[name][...] = array
 
     def _quit(self) -> None:
-        """Leave the game as a player would, so that it is in the list of games."""
-        over = self._settle(asks_all=False, why=CLOSING)
-        for byte in (_QUIT, _YES):
-            over = over or self._send(byte, CLOSING)
-        if not over:
-            self._settle(asks_all=False, why=CLOSING)
+        """Leave the game as a player would, so that it is in the list of games; from within menus and texts, too."""
+        for _ in range(5):
+            over = self._settle(asks_all=False, why=CLOSING)
+            for byte in (_ESCAPE, _ESCAPE, _ESCAPE, _QUIT, _YES):
+                over = over or self._send(byte, CLOSING)
+            if over or self._settle(asks_all=False, why=CLOSING):
+                return
 
     def _send(self, byte: int, why: int) -> bool:
         """Press a key of this layer's own; return whether the game is over."""

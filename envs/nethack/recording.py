@@ -24,8 +24,9 @@ class Recording:
 
     def __init__(self, folder: str | os.PathLike[str], longest: int) -> None:
         self.folder = Path(folder).absolute()
-        if len(os.fsencode(self.folder)) > longest:
-            raise InputError(f"record {str(folder)!r} is too long a path for NetHack: at most {longest} bytes")
+        length = len(os.fsencode(self.folder))
+        if length > longest:
+            raise InputError(f"record '{self.folder.name[:40]}...': a path of {length} bytes; NetHack takes {longest}")
         self._number = self._games = 0
 
     @property
@@ -66,9 +67,10 @@ class Recording:
                     return
                 except FileExistsError:
                     continue
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._number = 0
-            raise InputError(f"record {str(self.folder)!r} cannot be written to: {error.strerror}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"record {str(self.folder)!r} cannot be written to: {reason}") from error
 
 
 def ends_as_bzip2(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """What the NetHack environments can be told, and what they can be asked to show."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,7 +106,7 @@ class NetHackSettings:
     no_progress_timeout: int | None = None
     penalty_step: float = -0.01
     game_options: Sequence[str] | None = None
-    record: str | None = None
+    record: str | os.PathLike[str] | None = None
     render_mode: str | None = None
 
     def __post_init__(self) -> None:
@@ -115,6 +116,8 @@ class NetHackSettings:
         require_name("prompts", self.prompts, PROMPTS)
         if self.render_mode is not None:
             require_name("render_mode", self.render_mode, RENDER_MODES)
+        if not isinstance(self.observation, str | list | tuple):
+            raise InputError(f"observation must be names, or a list of them, not {self.observation!r}")
         for name in self.names:
             require_name("observation", name, (*OBSERVATIONS, "all"))
         if not self.names or len(set(self.names)) < len(self.names):
@@ -122,13 +125,14 @@ class NetHackSettings:
         _require_count("max_episode_steps", self.max_episode_steps)
         if self.no_progress_timeout is not None:
             _require_count("no_progress_timeout", self.no_progress_timeout)
-        if isinstance(self.penalty_step, bool) or not np.isfinite(self.penalty_step):
-            raise InputError(f"penalty_step must be a finite number, not {self.penalty_step!r}")
-        for option in () if self.game_options is None else self.game_options:
-            if not isinstance(option, str) or not option or set(option) & set(",\n\0") or not option.isascii():
-                raise InputError(f"game_options: {option!r} is no option; write one in each text, without commas")
-        if isinstance(self.game_options, str):
-            raise InputError(f"game_options must be a list of texts, not {self.game_options!r}")
+        if isinstance(self.penalty_step, bool) or not isinstance(self.penalty_step, int | float | np.number):
+            raise InputError(f"penalty_step must be a number, not {self.penalty_step!r}")
+        if not np.isfinite(self.penalty_step):
+            raise InputError(f"penalty_step must be finite, not {self.penalty_step}")
+        if self.game_options is not None:
+            _require_options(self.game_options)
+        if self.record is not None and not isinstance(self.record, str | os.PathLike):
+            raise InputError(f"record must be the path of a folder, not {self.record!r}")
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -189,7 +193,7 @@ def restart(options: Mapping[str, Any] | None) -> Restart:
         require_name("option of reset", name, ("nethack_seeds", "level_seed", "character"))
     seeds, level_seed, character = (options.get(name) for name in ("nethack_seeds", "level_seed", "character"))
     if seeds is not None:
-        if len(seeds) != 2:
+        if not isinstance(seeds, list | tuple | np.ndarray) or len(seeds) != 2:
             raise InputError(f"nethack_seeds must be two numbers, core and disp, not {seeds!r}")
         seeds = _seed("nethack_seeds", seeds[0]), _seed("nethack_seeds", seeds[1])
     if level_seed is not None:
@@ -219,6 +223,17 @@ def _require_count(name: str, value: Any) -> None:
     """Raise InputError unless the value is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or value < 1 or value != int(value):
         raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
+
+
+def _require_options(options: Sequence[str]) -> None:
+    """Raise InputError unless it is a list of options of NetHack that leave the character alone."""
+    if not isinstance(options, list | tuple):
+        raise InputError(f"game_options must be a list of texts, not {options!r}")
+    for option in options:
+        if not isinstance(option, str) or not option or set(option) & set(",\n\0") or not option.isascii():
+            raise InputError(f"game_options: {option!r} is no option; write one in each text, without commas")
+        if option.split(":")[0].strip() in ("name", "role", "race", "gender", "align"):
+            raise InputError(f"game_options: {option!r} belongs in the argument character")
 
 
 def _box(name: str) -> gym.spaces.Box:
