@@ -16,7 +16,7 @@ from sandtable.envs.nethack.engine import load_nle
 from sandtable.envs.nethack.game import ENDS, MEASURES, nethack_seeds
 from sandtable.envs.nethack.settings import NetHackSettings, Restart, restart
 from sandtable.envs.nethack.shared_memory import create_memory, map_arrays
-from sandtable.envs.nethack.worker import START, WAIT, layout
+from sandtable.envs.nethack.worker import DONE, END, REPRODUCIBLE, START, TERMINATED, TRUNCATED, WAIT, layout
 from sandtable.envs.nethack.worker_pool import GO, WorkerPool
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.memory import require_memory
@@ -149,12 +149,12 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             self._advance(ended)
         if np.count_nonzero(self._lost):
             orders[self._lost] = WAIT
-            self._result["reward"][self._lost] = 0.0
+            self._arrays["flags"][DONE, self._lost] = False
             self._record_loss(self._lost)
             self._lost = np.zeros(self.num_envs, bool)
         self._carry_out(orders)
-        reward, terminated, truncated = (self._result[name].copy() for name in ("reward", "terminated", "truncated"))
-        ended = terminated | truncated
+        terminated, truncated = self._arrays["flags"][:END].astype(bool)
+        reward, ended = self._arrays["reward"].copy(), terminated | truncated
         self._live = ~ended
         info = masked(self._known(), np.ones(self.num_envs, bool))
         if np.count_nonzero(ended):
@@ -170,24 +170,22 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         """Refuse to be copied: games that are being played cannot be."""
         raise TypeError("games of NetHack that are being played cannot be copied; make another and reset it")
 
-    @property
-    def _result(self) -> np.ndarray:
-        """What the rows say of their last step or start, ``worker.RESULT`` [num_envs], in the shared memory."""
-        return self._arrays["result"]
-
     def _observation(self, copy: bool) -> dict[str, np.ndarray]:
         """Return what is seen, [num_envs, ...]."""
         return {name: self._arrays[name].copy() if copy else self._arrays[name] for name in self.settings.names}
 
     def _known(self) -> dict[str, np.ndarray]:
         """Return what is known of the games, an entry a row."""
-        known = {name: self._result[name].copy() for name in (*MEASURES, "reproducible")}
-        return known | {"nethack_seeds": self._arrays["seeds"].copy(), "end": np.full(self.num_envs, None, object)}
+        known: dict[str, np.ndarray] = dict(zip(MEASURES, self._arrays["measures"].copy(), strict=True))
+        known["reproducible"] = self._arrays["flags"][REPRODUCIBLE].astype(bool)
+        known["nethack_seeds"] = self._arrays["seeds"].copy()
+        known["end"] = np.empty(self.num_envs, object)
+        return known
 
     def _end_of_episodes(self, ended: np.ndarray, info: dict[str, Any]) -> dict[str, Any]:
         """Return what the info of a step has besides if episodes ended; under SAME_STEP start the next ones."""
-        info["end"][ended] = [ENDS[number] for number in self._result["end"][ended]]
-        totals = {"episode_return": self._result["total"].copy(), "episode_length": self._result["steps"].copy()}
+        info["end"][ended] = [ENDS[number] for number in self._arrays["flags"][END, ended]]
+        totals = {"episode_return": self._arrays["total"].copy(), "episode_length": self._arrays["steps"].copy()}
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             return masked(totals, ended)
         known = {name: value for name, value in info.items() if not name.startswith("_")}
@@ -210,12 +208,12 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
 
     def _carry_out(self, orders: np.ndarray, message: bytes = GO) -> None:
         """Let the workers carry out an order a row, and account for the games that are lost with a worker."""
+        flags = self._arrays["flags"]
         for _ in range(_ATTEMPTS):
             self._arrays["order"][:] = orders
-            self._result["done"] = False
-            busy = [worker for worker, share in enumerate(self._shares) if (orders[share] != WAIT).any()]
+            flags[DONE] = False
             try:
-                dead = self._pool.exchange(dict.fromkeys(busy, message))
+                dead = self._pool.exchange(message)
             except BaseException:
                 self.close()
                 raise
@@ -224,19 +222,21 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             orphaned = np.zeros(self.num_envs, bool)
             for worker in dead:
                 orphaned[self._shares[worker]] = True
-            over = self._result["done"] & (self._result["terminated"] | self._result["truncated"])
-            self._record_loss(orphaned & (orders >= 0) & ~over)
+            over = flags[DONE] & (flags[TERMINATED] | flags[TRUNCATED])
+            self._record_loss(orphaned & (orders >= 0) & (over == 0))
             self._lost |= orphaned & (orders == WAIT) & self._live
             self._live &= ~self._lost
             orders = np.where(orphaned & (orders == START), START, WAIT)  # nothing was played there yet: once more
+            if (orders == WAIT).all():
+                return
         self.close()
         raise RuntimeError(f"worker processes died {_ATTEMPTS} times in a row while they began games")
 
     def _record_loss(self, rows: np.ndarray) -> None:
-        """Write as the result of rows that their games were lost; steps that were done before still count."""
-        result = self._result
-        result["reward"][rows & ~result["done"]] = 0.0
-        result["terminated"][rows], result["truncated"][rows], result["end"][rows] = False, True, ENDS.index("lost")
+        """Write as the result of rows that their games were lost; a step that was done before still counts."""
+        flags = self._arrays["flags"]
+        self._arrays["reward"][rows & (flags[DONE] == 0)] = 0.0
+        flags[TERMINATED, rows], flags[TRUNCATED, rows], flags[END, rows] = False, True, ENDS.index("lost")
 
     def _advance(self, mask: np.ndarray) -> None:
         """Turn the rows of ``mask`` to their next episode."""

@@ -5,42 +5,34 @@ import os
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
-
 from sandtable.envs.nethack.game import ENDS, MEASURES, Game
 from sandtable.envs.nethack.settings import OBSERVATIONS, NetHackSettings
+from sandtable.envs.nethack.shared_code import SharedCode
 from sandtable.envs.nethack.shared_memory import Field, map_arrays
 from sandtable.envs.nethack.worker_pool import GO, serve
 
 START, WAIT = -1, -2
 """Orders that are no keys: begin the next episode; do nothing."""
 
-GOES_ON = -1
-"""Stands for the number of an end in ``ENDS``, while there is none."""
-
-RESULT = np.dtype(
-    [
-        ("reward", "f8"),
-        ("total", "f8"),
-        ("steps", "i8"),
-        *((name, "i8") for name in MEASURES),
-        ("terminated", "?"),
-        ("truncated", "?"),
-        ("end", "i1"),
-        ("reproducible", "?"),
-        ("done", "?"),
-    ]
-)
-"""What a row says of its last step or start. ``total`` and ``steps`` are of the episode so far, ``end`` is the number
-of one of ``ENDS`` or ``GOES_ON``; ``done``, set last, tells that the order was carried out."""
+TERMINATED, TRUNCATED, END, REPRODUCIBLE, DONE = range(5)
+"""Rows of ``flags``. ``END`` is the number of one of ``ENDS``, or their count while the episode goes on; ``DONE``, set
+last, tells that the order was carried out."""
 
 
 def layout(settings: NetHackSettings, num_envs: int) -> list[Field]:
-    """Return the fields of the shared memory: an order, two seeds and a result a row, and the observations."""
+    """Return the fields of the shared memory.
+
+    They are a row's order and seeds, what its last step or start came to (``reward``; ``total`` and ``steps`` of the
+    episode so far; ``MEASURES``; flags), and the observation.
+    """
     fields = [
         Field("order", (num_envs,), "i2"),
         Field("seeds", (num_envs, 2), "i8"),
-        Field("result", (num_envs,), RESULT),
+        Field("reward", (num_envs,), "f8"),
+        Field("total", (num_envs,), "f8"),
+        Field("steps", (num_envs,), "i8"),
+        Field("measures", (len(MEASURES), num_envs), "i8"),
+        Field("flags", (5, num_envs), "u1"),
     ]
     shown = ((name, *OBSERVATIONS[name][:2]) for name in settings.names)
     return fields + [Field(name, (num_envs, *shape), dtype) for name, shape, dtype in shown]
@@ -66,8 +58,10 @@ class _Games:
         os.close(job["memory"])
         self._rows = range(*job["rows"])
         self._orders, self._seeds = arrays["order"][slice(*job["rows"])], arrays["seeds"]
-        self._results = arrays["result"]
+        self._measures, self._flags = arrays["measures"], arrays["flags"]
+        self._reward, self._total, self._steps = arrays["reward"], arrays["total"], arrays["steps"]
         self._games = [Game(settings, {name: arrays[name][row] for name in settings.names}) for row in self._rows]
+        self._code = SharedCode()
         for game in self._games:
             stack.callback(game.close)
 
@@ -80,10 +74,12 @@ class _Games:
             elif order == START:
                 core, disp = self._seeds[row].tolist()
                 game.start((core, disp), *special.get(str(row), ()))
+                self._code.share(game.engine.library)
                 result = (0.0, False, False)
             else:
                 continue
             reward, terminated, truncated = result
-            end = GOES_ON if game.end is None else ENDS.index(game.end)
-            ends = terminated, truncated, end, game.reproducible, True
-            self._results[row] = (reward, game.total, game.steps, *game.measures(), *ends)
+            self._reward[row], self._total[row], self._steps[row] = reward, game.total, game.steps
+            self._measures[:, row] = game.measures()
+            end = len(ENDS) if game.end is None else ENDS.index(game.end)
+            self._flags[:, row] = terminated, truncated, end, game.reproducible, True

@@ -16,7 +16,7 @@ import tempfile
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from sandtable.simulators.errors import InputError
@@ -66,8 +66,8 @@ class WorkerPool:
         """Process numbers of the workers."""
         return tuple(worker.process.pid for worker in self._workers)
 
-    def exchange(self, messages: dict[int, bytes]) -> list[int]:
-        """Send messages to workers, by index, wait for all answers, and return the workers that had died.
+    def exchange(self, message: bytes) -> list[int]:
+        """Send a message to all workers, wait for their answers, and return the indices of those that had died.
 
         Those were replaced by new ones, which know nothing of what was before. Whatever interrupts this, be it Ctrl-C,
         ends the workers, since what they do and what this side knows would no longer agree.
@@ -77,10 +77,11 @@ class WorkerPool:
             RuntimeError: A worker failed; a new one died before it was ready.
         """
         try:
-            reached = [index for index, message in messages.items() if self._workers[index].send(message)]
-            alive = [index for index in reached if self._workers[index].receive()]
-            dead = [index for index in messages if index not in alive]
-            self._replace(dead)
+            for worker in self._workers:
+                worker.send(message)
+            dead = [index for index, worker in enumerate(self._workers) if not worker.receive()]
+            if dead:
+                self._replace(dead)
         except BaseException:
             self.close()
             raise
@@ -154,14 +155,11 @@ class _Worker:
             os.close(requests)
             os.close(answers)
 
-    def send(self, message: bytes) -> bool:
-        """Send a message; tell whether there was someone to take it."""
-        try:
+    def send(self, message: bytes) -> None:
+        """Send a message, a line; that nobody takes it is seen when nobody answers."""
+        with suppress(BrokenPipeError):
             while message:
                 message = message[self.requests.write(message) :]
-        except BrokenPipeError:
-            return False
-        return True
 
     def receive(self) -> bool:
         """Wait for the answer; tell whether there was one, or raise what the worker failed of."""
