@@ -196,7 +196,7 @@ def checked_action(action: Any, space: gym.Space[Any], policy: str, turn: Turn) 
     elif isinstance(space, gym.spaces.Box | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
         usable = _as_array(action, space)
     try:
-        inside = space.contains(usable)
+        inside = usable is not None and space.contains(usable)
     except (TypeError, ValueError, AttributeError):
         inside = False
     if not inside:
@@ -208,13 +208,13 @@ def checked_action(action: Any, space: gym.Space[Any], policy: str, turn: Turn) 
     return usable
 
 
-def _as_array(action: Any, space: gym.Space[Any]) -> Any:
-    """Return numbers as an array in the space's element type; whole numbers only where it asks for them."""
+def _as_array(action: Any, space: gym.Space[Any]) -> np.ndarray | None:
+    """Return numbers as an array in the space's element type, whole ones where it asks for them; None for no such."""
     try:
         numbers = np.asarray(action)
     except ValueError:
-        return action
+        return None
     whole = np.dtype(space.dtype).kind in "iub"
     if numbers.dtype.kind not in ("iub" if whole else "iubf") or numbers.size != np.prod(space.shape or ()):
-        return action
-    return numbers.astype(space.dtype).reshape(space.shape)
+        return None
+    return numbers.astype(space.dtype).reshape(space.shape or ())

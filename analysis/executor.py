@@ -1,5 +1,6 @@
 """How the runs of a sweep are spread: one after the other in this process, or over processes of this machine."""
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -7,11 +8,15 @@ import pickle
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
+
+PRELOADED = ["__main__", "sandtable.simulators.random"]
+"""What the fork server imports, so that a process that it forks need not."""
+THREADS = "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
@@ -103,10 +108,13 @@ class Worker:
     def __init__(self, serve: Callable[[Connection], None]) -> None:
         start = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(start)
+        if start == "forkserver":
+            context.set_forkserver_preload(PRELOADED)
         self.connection, theirs = context.Pipe()
         pickled = pickle.dumps(serve)
         self.process: BaseProcess = context.Process(target=_begin, args=(theirs, pickled))  # type: ignore[attr-defined]
-        self.process.start()
+        with _one_thread():  # the first process starts the fork server, which must have no threads, either
+            self.process.start()
         theirs.close()
 
     def obituary(self) -> str:
@@ -130,13 +138,27 @@ class Worker:
         self.process.join()
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let processes that start meanwhile compute with one thread."""
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[THREADS]
+        else:
+            os.environ[THREADS] = before
+
+
 def _begin(connection: Connection, pickled: bytes) -> None:
     """Serve at the other end of a line.
 
     What serves arrives pickled, because reading it imports what counts the threads: that must come second.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ[THREADS] = "1"
     pickle.loads(pickled)(connection)
 
 

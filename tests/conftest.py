@@ -1,5 +1,8 @@
 """Worlds small enough to enumerate."""
 
+import shutil
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -80,3 +83,17 @@ def _drawn(u, distribution):
 def finite_process():
     """Return the class of finite Markov decision processes."""
     return FiniteProcess
+
+
+@pytest.fixture
+def worlds(tmp_path, monkeypatch):
+    """The current folder, with the module ``worlds`` in it; its environments are ``worlds:Lengths-v0`` and so on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    shutil.copy(Path(__file__).parent / "worlds.py", tmp_path)
+    sys.modules.pop("worlds", None)
+    known = set(gym.registry)
+    yield tmp_path
+    sys.modules.pop("worlds", None)
+    for name in set(gym.registry) - known:
+        del gym.registry[name]

@@ -58,15 +58,19 @@ class EnvironmentChoice:
             InputError: There is no such environment, or it cannot be made with these arguments.
             MissingExtraError: It needs what is not installed.
         """
+        for name in (*self.arguments, *further):
+            if not self._may_take(name):
+                raise UnknownArgumentError(self.id, name, self._named())
         if self.max_steps is None:
             return self._made(further, None)
-        registered = self.spec().max_episode_steps
-        try:
-            return self._made(further | {STEP_LIMIT: self.max_steps}, None if registered is None else self.max_steps)
-        except UnknownArgumentError as error:
-            if error.argument != STEP_LIMIT:
-                raise
-            return self._made(further, self.max_steps)
+        if self._may_take(STEP_LIMIT):
+            registered = self.spec().max_episode_steps
+            try:
+                return self._made(further | {STEP_LIMIT: self.max_steps}, registered and self.max_steps)
+            except UnknownArgumentError as error:
+                if error.argument != STEP_LIMIT:
+                    raise
+        return self._made(further, self.max_steps)
 
     def _made(self, further: dict[str, Any], limit: int | None) -> gym.Env[Any, Any]:
         """Return a new environment, in Gymnasium's own limit of steps if one is given."""
@@ -76,12 +80,10 @@ class EnvironmentChoice:
             return gym.make(spec, max_episode_steps=limit, disable_env_checker=True)
         except (InputError, MissingExtraError):
             raise
-        except TypeError as error:
+        except Exception as error:
             for name in (*self.arguments, *further):
                 if f"unexpected keyword argument '{name}'" in str(error):
-                    raise UnknownArgumentError(self.id, name, self._known()) from error
-            raise InputError(f"--env {self.id}: it cannot be made: {on_one_line(error)}") from error
-        except Exception as error:
+                    raise UnknownArgumentError(self.id, name, self._named()) from error
             raise InputError(f"--env {self.id}: it cannot be made: {on_one_line(error)}") from error
 
     def spec(self) -> EnvSpec:
@@ -102,12 +104,20 @@ class EnvironmentChoice:
         except Exception as error:
             raise InputError(f"--env {self.id}: importing {module} raised {on_one_line(error)}") from error
 
-    def _known(self) -> list[str]:
-        """Return the names of arguments that the constructor gives itself."""
+    def _parameters(self) -> list[inspect.Parameter]:
+        """Return the parameters of what makes the environment."""
         entry = self.spec().entry_point
         creator = load_env_creator(entry) if isinstance(entry, str) else entry
-        names = inspect.signature(creator).parameters if creator is not None else {}
-        return [name for name in names if name not in ("self", "args", "kwargs", "render_mode")]
+        return [] if creator is None else list(inspect.signature(creator).parameters.values())
+
+    def _may_take(self, argument: str) -> bool:
+        """Tell whether the environment can have an argument: it is named, or all are passed on."""
+        return any(one.name == argument or one.kind is one.VAR_KEYWORD for one in self._parameters())
+
+    def _named(self) -> list[str]:
+        """Return the names of arguments, as far as they are named."""
+        passed_on = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        return [one.name for one in self._parameters() if one.kind not in passed_on and one.name != "render_mode"]
 
 
 def arguments_of(settings: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -112,13 +113,17 @@ def median_interval(values: np.ndarray, alpha: float) -> tuple[float, float]:
     Returns:
         The ends; NaN where there are too few values for any (fewer than six at alpha = 0.05).
     """
-    n = len(values)
-    k = int(stats.binom.ppf(alpha / 2, n, 0.5)) if n else 0
-    while k > 0 and stats.binom.cdf(k - 1, n, 0.5) > alpha / 2:
-        k -= 1
-    while stats.binom.cdf(k, n, 0.5) <= alpha / 2:
-        k += 1
-    if k == 0:
+    rank = _rank(len(values), alpha)
+    if rank == 0:
         return np.nan, np.nan
     ordered = np.sort(values)
-    return float(ordered[k - 1]), float(ordered[n - k])
+    return float(ordered[rank - 1]), float(ordered[-rank])
+
+
+@cache
+def _rank(n: int, alpha: float) -> int:
+    """Return the largest k with P(Binomial(n, 1/2) < k) <= alpha / 2."""
+    k = max(int(stats.binom.ppf(alpha / 2, n, 0.5)) - 1, 0) if n else 0
+    while stats.binom.cdf(k, n, 0.5) <= alpha / 2:
+        k += 1
+    return k
