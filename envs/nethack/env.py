@@ -34,6 +34,9 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
     Args:
         arguments: Those of ``NetHackSettings``.
 
+    Attributes:
+        game: The ``Game``: its seeds, keys, and which of them this layer sent.
+
     Raises:
         InputError: An argument cannot be.
         MissingExtraError: nle is not installed.
@@ -49,14 +52,14 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
         self.observation_space, self.action_space = self.settings.observation_space(), self.settings.action_space()
         shown = dict.fromkeys((*self.settings.names, *(RENDERED if self.render_mode else ())))
         self._buffers = {name: np.zeros(*OBSERVATIONS[name][:2]) for name in shown}
-        self._game = Game(self.settings, self._buffers)
+        self.game = Game(self.settings, self._buffers)
         self._seed: int | None = None
         self._episode = 0
 
     @property
     def game(self) -> Game:
         """The game that is being played, or was last: its seeds, and which of its keys this layer sent."""
-        return self._game
+        return self.game
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -75,7 +78,7 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
         else:
             self._episode += 1
         seeds = asked.seeds or nethack_seeds(self._seed, self._episode)
-        self._game.start(seeds, asked.level_seed, asked.character)
+        self.game.start(seeds, asked.level_seed, asked.character)
         self._show()
         return self._observation(), self._info()
 
@@ -96,9 +99,9 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
             raise InputError(f"action is {action!r}; it must be a whole number in [0, {len(keys)})") from None
         if not 0 <= number < len(keys):
             raise InputError(f"action is {number}; it must lie in [0, {len(keys)})")
-        if not self._game.live:
+        if not self.game.live:
             raise gym.error.ResetNeeded("call reset before step: no episode is being played")
-        reward, terminated, truncated = self._game.step(keys[number])
+        reward, terminated, truncated = self.game.step(keys[number])
         self._show()
         return self._observation(), reward, terminated, truncated, self._info()
 
@@ -112,7 +115,7 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
 
     def close(self) -> None:
         """End the engine; a recorded game is quit first, so that its files are whole."""
-        self._game.close()
+        self.game.close()
 
     def _show(self) -> None:
         """In the mode for humans, print the screen where the last one was."""
@@ -125,7 +128,7 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
 
     def _info(self) -> dict[str, Any]:
         """Return what is known of the game."""
-        game = self._game
+        game = self.game
         info: dict[str, Any] = dict(zip(MEASURES, game.measures(), strict=True))
         info |= {"end": game.end, "nethack_seeds": list(game.seeds), "reproducible": game.reproducible}
         if game.end is not None:
@@ -147,7 +150,7 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
         Raises:
             TypeError: A game is being played.
         """
-        if self._game.live:
+        if self.game.live:
             raise TypeError("a game of NetHack cannot be copied: play its seed and keys again")
         other = type(self)(**self._arguments)
         other.spec = self.spec

@@ -107,7 +107,7 @@ def what_the_clock_decides(seeds: list[int], steps: int) -> dict:
     env.reset(seed=0)
     for action in actions_of(0, 50, 23):
         env.step(action)
-    began = birthday(env._game.engine._game.dlpath)
+    began = birthday(env.game.engine._game.dlpath)
     env.close()
     (nle_screen, _), (_, nle_began) = first_screen_of_nle(False), first_screen_of_nle(True)
     ours = {"games": play_all(seeds, steps), "began": began}

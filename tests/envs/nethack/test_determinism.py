@@ -57,12 +57,12 @@ def test_the_time_at_which_a_game_began_lasts_and_comes_of_its_seeds(games):
     for seed in (0, 1):
         env = NetHackEnv()
         env.reset(seed=seed)
-        first = games.birthday(env._game.engine._game.dlpath)
+        first = games.birthday(env.game.engine._game.dlpath)
         for action in games.actions_of(seed, 50, 23):
             env.step(action)
-        assert games.birthday(env._game.engine._game.dlpath) == first
+        assert games.birthday(env.game.engine._game.dlpath) == first
         assert env.reset(seed=seed)[1]["reproducible"]
-        assert games.birthday(env._game.engine._game.dlpath) == first
+        assert games.birthday(env.game.engine._game.dlpath) == first
         began[seed] = first
         env.close()
     assert began[0] != began[1]
@@ -71,7 +71,7 @@ def test_the_time_at_which_a_game_began_lasts_and_comes_of_its_seeds(games):
 
 def test_a_game_that_cannot_have_its_beginning_set_says_so(monkeypatch):
     env = NetHackEnv()
-    monkeypatch.setattr(type(env._game.engine), "_set_birthday", lambda engine, seconds: False)
+    monkeypatch.setattr(type(env.game.engine), "_set_birthday", lambda engine, seconds: False)
     assert not env.reset(seed=0)[1]["reproducible"]
     env.close()
 

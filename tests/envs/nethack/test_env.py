@@ -168,7 +168,7 @@ def test_recorded_games_are_those_that_are_not_and_nle_indexes_them(tmp_path):
             some, others = env.step(action), plain.step(action)
             assert same(some[0], others[0])
             assert some[1:] == others[1:]
-        length[str(seed)] = env._game.keys  # before close: the episode's end has made the files whole
+        length[str(seed)] = env.game.keys  # before close: the episode's end has made the files whole
     plain.close()
     with redirect_stdout(io.StringIO()):
         dataset.db.create(str(tmp_path / "games.db"))
