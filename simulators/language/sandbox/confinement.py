@@ -8,7 +8,7 @@ The layers, in the order in which they are put on; each stops something that the
 
 - `session`: a session of its own, so that no signal to a group reaches anyone else.
 - `limits`: no file may grow, 16 descriptors, no core file, no processes (users other than root).
-- `memory`, `cpu`: address space and CPU time; at the limit of CPU time comes SIGXCPU, and a second later SIGKILL.
+- `memory`, `cpu`: address space and CPU time (`Limits`).
 - `identity`: started as root, user and group 65534 without further groups; where that user cannot read the interpreter,
   all capabilities are dropped instead. Anyone else stays who they are.
 - `dumpable`: nobody of the same user may trace it or read its memory.
@@ -21,7 +21,6 @@ This module uses the standard library alone: the server loads it without any pac
 """
 
 import ctypes
-import math
 import os
 import resource
 import signal
@@ -61,11 +60,14 @@ class Limits:
     """What one process may use.
 
     Attributes:
-        cpu: CPU time in seconds (the kernel counts in whole seconds: a fraction is rounded up).
+        cpu: CPU seconds after which the server ends it.
+        signal: CPU seconds after which the kernel sends SIGXCPU, and ends it one later. Counted in ticks of the clock:
+            on a busy machine this is early by a tenth, so it is no measure, but it needs nobody who watches.
         memory: Address space in MB of 2**20 bytes.
     """
 
     cpu: float
+    signal: int
     memory: int
 
 
@@ -123,8 +125,7 @@ class Confinement:
         if "memory" in layers:
             _limit(resource.RLIMIT_AS, limits.memory << 20)
         if "cpu" in layers:
-            seconds = math.ceil(limits.cpu)
-            _limit(resource.RLIMIT_CPU, seconds, seconds + 1)
+            _limit(resource.RLIMIT_CPU, limits.signal, limits.signal + 1)
         if self._seccomp and "seccomp" in layers:
             program = ctypes.addressof(self._program)
             _check(_prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0), "PR_SET_SECCOMP")

@@ -8,6 +8,7 @@ byte, and what the kernel says of the worker's time; nothing else of either reac
 
 import contextlib
 import fcntl
+import math
 import os
 import selectors
 import signal
@@ -21,7 +22,7 @@ from typing import Literal, Self
 
 from sandtable.simulators.errors import InputError, require_name
 from sandtable.simulators.language.sandbox.codec import CodecError
-from sandtable.simulators.language.sandbox.confinement import LAYERS
+from sandtable.simulators.language.sandbox.confinement import LAYERS, Limits
 from sandtable.simulators.language.sandbox.jobs import VERDICTS, encode_judge_job, encode_worker_job
 from sandtable.simulators.language.sandbox.kernel_rules import probe
 from sandtable.simulators.language.sandbox.server import ENDED, REFUSED, REPLY, REQUEST, STARTED
@@ -33,7 +34,6 @@ _JUDGED: dict[int, Status] = {
     code: status for code, verdict in enumerate(VERDICTS, 1) for status in STATUSES if status == verdict
 }
 _WORKER, _JUDGE = b"w", b"j"
-_TICK = 0.05  # the kernel ends a process that has used up its seconds at a tick of its clock, perhaps a little early
 _AHEAD = 8  # verdicts that may wait for an earlier one, for each job that runs
 
 
@@ -156,12 +156,12 @@ class Sandbox:
         self.layers = frozenset(layers)
         self.offers = probe()
         self.backend = choose_backend(self.offers, backend, allow_unsafe)
+        self._judge_signal = judge = math.ceil(10.0 + 2.0 * self.cpu)
         limits = {
-            "worker": {"cpu": self.cpu, "memory": self.memory},
+            "worker": Limits(self.cpu, math.ceil(1.25 * self.cpu) + 1, self.memory),
             # A worker's answers cost the judge time and memory to read: it has enough for the largest it accepts.
-            "judge": {"cpu": 10.0 + 2.0 * self.cpu, "memory": max(self.memory, 2048)},
+            "judge": Limits(1.5 * judge, judge, max(self.memory, 2048)),
         }
-        self._judge_cpu = limits["judge"]["cpu"]
         self._start = Start(self.backend, self.layers, limits, tuple(packages), self.offers.landlock_abi)
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -199,6 +199,11 @@ class Sandbox:
             control.close()
         if server is not None:
             server.wait()
+
+    @property
+    def server_pid(self) -> int | None:
+        """Process id of the fork server; None where it does not run."""
+        return self._server.pid if self._server is not None else None
 
     def grade(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
         """Yield a verdict for each job, in their order; jobs are taken as they are needed.
@@ -330,7 +335,7 @@ class Sandbox:
             return "wall"
         if verdict != "crash":
             return verdict
-        if worker.used >= self.cpu - _TICK or judge.used >= self._judge_cpu - _TICK:
+        if judge.used >= 0.8 * self._judge_signal:
             return "cpu"
         return "memory" if worker.peak >= 0.9 * (self.memory << 20) else "crash"
 

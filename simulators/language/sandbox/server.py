@@ -17,6 +17,7 @@ import fcntl
 import gc
 import importlib
 import json
+import math
 import os
 import resource
 import select
@@ -24,7 +25,9 @@ import signal
 import socket
 import struct
 import sys
+import time
 import types
+from dataclasses import dataclass
 from typing import Any
 
 CHILD_DESCRIPTORS = 3  # the first of those that a role is given: the job, the channel, and the judge's verdict
@@ -36,6 +39,8 @@ PACKAGE = "sandtable.simulators.language.sandbox"
 
 _RULESET, _CONTROL = 6, 7  # where the server keeps its own descriptors; what it receives gets higher numbers
 _OPEN_FILES = 1024
+_CPU_TIME = 2  # with a process's number: the clock of the time that it has run, to the nanosecond
+_LEAST_WAIT = 0.001
 _ADDR_NO_RANDOMIZE, _PR_SET_CHILD_SUBREAPER = 0x0040000, 36
 # Modules that programs import all the time: once here instead of once in each child; and those whose shared libraries
 # lie outside of the standard library, which a child cannot read.
@@ -77,6 +82,16 @@ def main(settings: dict[str, Any]) -> None:
     Server(control, ready, limits, mains).serve(ready.uid)
 
 
+@dataclass
+class Child:
+    """A process that runs: its id, the grader's number for it, its CPU seconds, and when they could be used up."""
+
+    pid: int
+    number: int
+    cpu: float
+    due: float
+
+
 class Server:
     """Forks a child a request, and tells what became of it.
 
@@ -93,7 +108,7 @@ class Server:
         self._limits = limits
         self._mains = mains
         self._pid = os.getpid()
-        self._children: dict[int, tuple[int, int]] = {}  # pidfd: (process id, number)
+        self._children: dict[int, Child] = {}  # by pidfd
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
 
@@ -101,7 +116,7 @@ class Server:
         """Say that everything is ready, and whom the children will be; answer until the grader closes the socket."""
         self._control.send(READY + str(uid).encode())
         while True:
-            for descriptor, _ in self._poll.poll():
+            for descriptor, _ in self._poll.poll(self._watch_clocks()):
                 if descriptor != self._control.fileno():
                     self._reap(descriptor)
                 elif not self._answer():
@@ -124,7 +139,7 @@ class Server:
         else:
             if pid == 0:
                 self._become(ROLES[role], number, list(descriptors))
-            self._tell_of(pid, number)
+            self._tell_of(pid, number, self._limits[ROLES[role]].cpu)
         for descriptor in descriptors:
             os.close(descriptor)
         return True
@@ -146,14 +161,28 @@ class Server:
         finally:
             os._exit(0)
 
-    def _tell_of(self, pid: int, number: int) -> None:
+    def _watch_clocks(self) -> float | None:
+        """End whoever has used up its CPU time; return the milliseconds until somebody else could have."""
+        now = time.monotonic()
+        for pidfd, child in self._children.items():
+            if child.due <= now:
+                left = child.cpu - time.clock_gettime(~child.pid << 3 | _CPU_TIME)
+                child.due = now + max(left, _LEAST_WAIT) if left > 0 else math.inf
+                if left <= 0:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        due = min((child.due for child in self._children.values()), default=math.inf)
+        return None if due == math.inf else 1000.0 * (due - now)
+
+    def _tell_of(self, pid: int, number: int, cpu: float) -> None:
         pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = pid, number
+        due = time.monotonic() + cpu if "cpu" in self._confinement.layers else math.inf
+        self._children[pidfd] = Child(pid, number, cpu, due)
         self._poll.register(pidfd, select.POLLIN)
         socket.send_fds(self._control, [REPLY.pack(STARTED, number, 0, 0.0, 0)], [pidfd])
 
     def _reap(self, pidfd: int) -> None:
-        pid, number = self._children.pop(pidfd)
+        child = self._children.pop(pidfd)
+        pid = child.pid
         self._poll.unregister(pidfd)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
         _kill_group(pid)
@@ -161,7 +190,7 @@ class Server:
         os.close(pidfd)
         self._kill_orphans()
         cpu = used.ru_utime + used.ru_stime
-        self._control.send(REPLY.pack(ENDED, number, status, cpu, used.ru_maxrss * 1024))
+        self._control.send(REPLY.pack(ENDED, child.number, status, cpu, used.ru_maxrss * 1024))
 
     def _kill_orphans(self) -> None:
         """What a child forked and left (only without seccomp) is a child of this process now; it goes."""
@@ -170,16 +199,16 @@ class Server:
                 pids = {int(pid) for pid in file.read().split()}
         except OSError:
             return
-        for pid in pids - {pid for pid, _ in self._children.values()}:
+        for pid in pids - {child.pid for child in self._children.values()}:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             self._kill_orphans()
 
     def _end(self) -> None:
-        for pidfd, (pid, _) in self._children.items():
+        for pidfd, child in self._children.items():
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            _kill_group(pid)
-            os.waitpid(pid, 0)
+            _kill_group(child.pid)
+            os.waitpid(child.pid, 0)
         self._children.clear()
         self._kill_orphans()
 

@@ -12,12 +12,12 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sandtable.simulators.errors import InputError
-from sandtable.simulators.language.sandbox.confinement import NOBODY
+from sandtable.simulators.language.sandbox.confinement import NOBODY, Limits
 from sandtable.simulators.language.sandbox.kernel_rules import Offers, landlock_ruleset, seccomp_program
 from sandtable.simulators.language.sandbox.server import PACKAGE, READY
 
@@ -36,14 +36,14 @@ class Start:
     Attributes:
         backend: `landlock`, `bubblewrap` or `none`.
         layers: Names of `confinement.LAYERS`.
-        limits: Of each role: CPU seconds and MB.
+        limits: Of each role.
         packages: Names of packages that programs may import.
         landlock_abi: Version of the kernel's interface.
     """
 
     backend: str
     layers: frozenset[str]
-    limits: dict[str, dict[str, float]]
+    limits: dict[str, Limits]
     packages: tuple[str, ...]
     landlock_abi: int
 
@@ -94,7 +94,7 @@ def start_server(start: Start) -> tuple[subprocess.Popen[bytes], socket.socket, 
     settings = {
         "folder": str(_FOLDER),
         "roles": {"worker": f"{PACKAGE}.worker", "judge": f"{PACKAGE}.judge"},
-        "limits": start.limits,
+        "limits": {role: asdict(limits) for role, limits in start.limits.items()},
         "layers": sorted(start.layers),
         "packages": packages,
         "environment": _ONE_THREAD if packages else {},
