@@ -5,20 +5,38 @@ in the sandbox, else 0. This is no array program, so it has adapters of its own,
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, create_shared_memory
 
 from sandtable.envs.adapter import find_autoreset_mode, masked
+from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.tasks import Task
 from sandtable.simulators.language.text_tasks import TextTasks
 from sandtable.simulators.random import make_key
 
 Transition = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Observations, rewards, terminated, truncated and info of rows."""
+
+
+class PromptSpace(gym.spaces.Text):
+    """Texts that never travel through the shared memory of ``AsyncVectorEnv``, which would garble them."""
+
+
+@create_shared_memory.register(PromptSpace)
+def _refused(space: PromptSpace, n: int = 1, ctx: Any = None) -> NoReturn:
+    raise InputError(
+        "AsyncVectorEnv garbles texts in its shared memory: make it with shared_memory=False, or use the environment's "
+        "own vector form, gymnasium.make_vec(id, num_envs=n), which grades all rows together"
+    )
+
+
+def _space(tasks: TextTasks) -> PromptSpace:
+    """Return the space of prompts, and of completions."""
+    return PromptSpace(tasks.max_length, min_length=0, charset=tasks.characters)
 
 
 class CompletionTextEnv(gym.Env[str, str]):
@@ -39,7 +57,7 @@ class CompletionTextEnv(gym.Env[str, str]):
         if render_mode not in (None, "ansi"):
             raise ValueError(f"render_mode must be None or 'ansi', not {render_mode!r}")
         self.tasks, self.render_mode = TextTasks(**tasks), render_mode
-        self.observation_space = self.action_space = self.tasks.space
+        self.observation_space = self.action_space = _space(self.tasks)
         self._key: np.ndarray | None = None
         self._episode = 0
         self._place: int | None = None
@@ -108,9 +126,9 @@ class CompletionTextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarr
             raise ValueError(f"autoreset_mode must be SAME_STEP, as every step is an episode, not {autoreset_mode!r}")
         self.tasks, self.num_envs = TextTasks(**tasks), num_envs
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
-        self.single_observation_space = self.single_action_space = self.tasks.space
-        self.observation_space = batch_space(self.tasks.space, num_envs)
-        self.action_space = batch_space(self.tasks.space, num_envs)
+        self.single_observation_space = self.single_action_space = _space(self.tasks)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
         self._key: np.ndarray | None = None
         self._episode = np.zeros(num_envs, np.int64)
         self._place: np.ndarray | None = None

@@ -4,11 +4,9 @@ import string
 import weakref
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from gymnasium.vector.utils import create_shared_memory
 
 from sandtable.simulators.errors import InputError, require_name
 from sandtable.simulators.language.completions import SPLITS, Prompt
@@ -23,18 +21,6 @@ from sandtable.simulators.random import fold_in, integers
 
 _STOPS = {"lists": "mbpp", "humaneval": "humaneval", "mbpp": "mbpp"}
 _TASK = 0x7461736B  # the stream of the tasks, of an episode's key
-
-
-class PromptSpace(gym.spaces.Text):
-    """Texts that never travel through the shared memory of ``AsyncVectorEnv``, which would garble them."""
-
-
-@create_shared_memory.register(PromptSpace)
-def _refused(space: PromptSpace, n: int = 1, ctx: Any = None) -> NoReturn:
-    raise InputError(
-        "AsyncVectorEnv garbles texts in its shared memory: make it with shared_memory=False, or use the environment's "
-        "own vector form, gymnasium.make_vec(id, num_envs=n), which grades all rows together"
-    )
 
 
 class TextTasks:
@@ -53,8 +39,8 @@ class TextTasks:
 
     Attributes:
         tasks: Of the split.
-        space: Prompts, and completions: texts of printable ASCII and of what else occurs in a prompt. A completion with
-            other characters is graded, too.
+        max_length: As above.
+        characters: Printable ASCII, and what else occurs in a prompt. A completion with others is graded, too.
 
     Raises:
         InputError: The file or an argument cannot be used, no task is in the split, or this machine cannot confine
@@ -85,8 +71,8 @@ class TextTasks:
             length = len(longest.prompt)
             raise InputError(f"max_length = {max_length}: the prompt of {longest.task_id} has {length} characters")
         self.rule = stop_rule(_STOPS.get(kind, "none") if stop == "auto" else stop)
-        characters = sorted(set(string.printable).union(*(task.prompt for task in self.tasks)))
-        self.space = PromptSpace(max_length, min_length=0, charset="".join(characters))
+        self.max_length = max_length
+        self.characters = "".join(sorted(set(string.printable).union(*(task.prompt for task in self.tasks))))
         self._places = {task.task_id: place for place, task in enumerate(self.tasks)}
         self._cpu, self._jobs = cpu, jobs
         self._sandbox: Sandbox | None = None
@@ -116,9 +102,9 @@ class TextTasks:
         """
         pieces = []
         for place, completion in zip(places, completions, strict=True):
-            if not isinstance(completion, str) or len(completion) > self.space.max_length:
+            if not isinstance(completion, str) or len(completion) > self.max_length:
                 kind = f"{len(completion)} characters" if isinstance(completion, str) else type(completion).__name__
-                raise ValueError(f"action must be a text of at most {self.space.max_length} characters, not {kind}")
+                raise ValueError(f"action must be a text of at most {self.max_length} characters, not {kind}")
             task = self.tasks[place]
             text = self.rule.cut(str(completion))
             pieces.append(Piece("", task, task.prompt + text if task.kind == "python" else text))
