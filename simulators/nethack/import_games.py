@@ -57,10 +57,12 @@ class Job:
     Attributes:
         recording: The game.
         part: The file to be written.
+        unknown_keys: Whether a byte that is no key is an error.
     """
 
     recording: Recording
     part: Path
+    unknown_keys: UnknownKeys
 
 
 def import_games(
@@ -97,16 +99,19 @@ def import_games(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         parts = {one.sha256: partial / f"{one.sha256}.npz" for one in recordings}
-        jobs = [Job(one, parts[one.sha256]) for one in recordings if not parts[one.sha256].is_file()]
+        jobs = []
+        for one in recordings:
+            if not parts[one.sha256].is_file():
+                jobs.append(Job(one, parts[one.sha256], unknown_keys))
+            elif unknown_keys == "error":  # an import that masks may have been interrupted
+                with np.load(parts[one.sha256]) as part:
+                    _require_known(one, part["key"])
         done = len(recordings) - len(jobs)
         for refusal in spread(decode, jobs):
             if refusal:
                 raise InputError(refusal)
             done += 1
             progress(done, len(recordings))
-        for one in recordings:
-            if unknown_keys == "error":
-                _require_known(one, parts[one.sha256])
         manifest = _assemble(recordings, parts, partial / "cache")
         if cache.is_dir():
             cache.rmdir()
@@ -132,9 +137,11 @@ def decode(job: Job) -> str | None:
         if not columns["key"]:
             require_sound(job.recording.path, job.recording.version)
             return f"{job.recording.path}: no screen was recorded with a key; leave the file out"
+        arrays = {name: np.concatenate(blocks) for name, blocks in columns.items()}
+        if job.unknown_keys == "error":
+            _require_known(job.recording, arrays["key"])
     except InputError as error:
         return str(error)
-    arrays = {name: np.concatenate(blocks) for name, blocks in columns.items()}
     try:
         _write_atomically(job.part, lambda file: np.savez(file, turn=np.int64(turn), **arrays))  # type: ignore[arg-type]
     except OSError as error:
@@ -188,10 +195,8 @@ def is_complete(score: np.ndarray, turn: int, account_turns: int | None) -> bool
     return bool((score > 0).any()) if account_turns is None or turn < 0 else turn >= account_turns
 
 
-def _require_known(recording: Recording, part: Path) -> None:
-    with np.load(part) as arrays:
-        unknown = int((arrays["key"] == UNKNOWN_KEY).sum())
-    if unknown:
+def _require_known(recording: Recording, key: np.ndarray) -> None:
+    if (key == UNKNOWN_KEY).any():
         where = first_unknown_key(recording.path, recording.version)
         raise InputError(f"{where} is none of the keyboard's 118; with --unknown-keys mask it is masked")
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sandtable.simulators.errors import InputError
-from sandtable.simulators.nethack.keyboard import KEY_OF_BYTE, UNKNOWN_KEY, key_text
+from sandtable.simulators.nethack.keyboard import KEY_OF_BYTE, UNKNOWN_KEY
 
 PRINTED, KEY, SCORE, STRATEGY = range(4)
 HEADER = struct.Struct("<iiiB")
@@ -171,6 +171,5 @@ def first_unknown_key(path: Path, version: int) -> str | None:
     content = decompressed(path)
     for record in records(content, path, version):
         if record.channel == KEY and KEY_OF_BYTE[content[record.payload]] == UNKNOWN_KEY:
-            byte = content[record.payload]
-            return f"{path}: byte {record.payload:,}: key 0x{byte:02x} ({key_text(byte)})"
+            return f"{path}: byte {record.payload:,}: key 0x{content[record.payload]:02x}"
     return None
