@@ -56,11 +56,6 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
         self._seed: int | None = None
         self._episode = 0
 
-    @property
-    def game(self) -> Game:
-        """The game that is being played, or was last: its seeds, and which of its keys this layer sent."""
-        return self.game
-
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -218,7 +218,7 @@ def test_it_pickles_by_its_arguments_and_a_live_game_is_not_copied(make):
     copied = copy.deepcopy(env)
     assert same(copied.reset(seed=2)[0], seen)
     with pytest.raises(TypeError, match="cannot be copied"):
-        pickle.dumps(env.unwrapped._game)
+        pickle.dumps(env.unwrapped.game)
     again = gym.make(EnvSpec.from_json(env.spec.to_json()))
     assert same(again.reset(seed=2)[0], seen)
     for one in (twin, copied, again):
