@@ -40,7 +40,9 @@ def test_without_lead_time_the_best_level_is_the_newsvendors():
 
 
 @pytest.mark.parametrize(
-    ("demand", "law"), [("poisson", stats.poisson(5)), ("geometric", stats.geom(1 / 6, loc=-1))], ids=lambda x: str(x)
+    ("demand", "law"),
+    [("poisson", stats.poisson(5)), ("geometric", stats.geom(1 / 6, loc=-1))],
+    ids=["poisson", "geometric"],
 )
 @pytest.mark.parametrize("unmet", ["lost", "backlog"])
 @pytest.mark.parametrize("level", [5, 7, 9])
