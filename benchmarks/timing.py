@@ -14,8 +14,10 @@ from sandtable.simulators.errors import InputError
 BENCHMARKS = {
     "bandit": "sandtable.benchmarks.bandit",
     "gpu": "sandtable.benchmarks.gpu",
+    "grade": "sandtable.benchmarks.grade",
     "inventory": "sandtable.benchmarks.inventory",
     "inventory-peers": "sandtable.benchmarks.inventory_peers",
+    "nethack": "sandtable.benchmarks.nethack",
     "ope": "sandtable.benchmarks.ope",
     "ope-peers": "sandtable.benchmarks.ope_peers",
     "ppo": "sandtable.benchmarks.ppo",
@@ -86,7 +88,11 @@ def find_benchmarks(name: str | None = None) -> list[Callable[[bool], list[dict[
 
 
 def rates_in_turns(
-    ours: Callable[[], Any], alternative: Callable[[], Any] | None, units: tuple[float, float], quick: bool
+    ours: Callable[[], Any],
+    alternative: Callable[[], Any] | None,
+    units: tuple[float, float],
+    quick: bool,
+    clocks: tuple[Callable[[], float], Callable[[], float]] = (time.process_time, time.process_time),
 ) -> tuple[float, float | None]:
     """Return units a CPU-second of both, timed in turns; the best of the turns, as other work can only slow one down.
 
@@ -95,14 +101,17 @@ def rates_in_turns(
         alternative: What it is held against, if it is there.
         units: How many units a call of each does.
         quick: One short turn instead of seven longer ones.
+        clocks: What tells the seconds of each; by default the CPU-seconds of this process alone.
     """
     candidates = [ours] if alternative is None else [ours, alternative]
     with one_thread():
-        calls = [_calls_for(candidate, 0.02 if quick else 0.4) for candidate in candidates]
+        seconds = 0.02 if quick else 0.4
+        calls = [_calls_for(candidate, seconds, clock) for candidate, clock in zip(candidates, clocks, strict=False)]
         best = [float("inf")] * len(candidates)
         for _ in range(1 if quick else 7):
             for index, candidate in enumerate(candidates):
-                best[index] = min(best[index], _cpu_seconds(candidate, calls[index]) / calls[index])
+                taken = _seconds(candidate, calls[index], clocks[index])
+                best[index] = min(best[index], taken / calls[index])
     rates = [unit / seconds for unit, seconds in zip(units, best, strict=False)]
     return rates[0], rates[1] if len(rates) > 1 else None
 
@@ -120,18 +129,18 @@ def one_thread() -> Any:
         torch.set_num_threads(before)
 
 
-def _cpu_seconds(call: Callable[[], Any], times: int) -> float:
-    """Return the CPU-seconds of ``times`` calls."""
-    start = time.process_time()
+def _seconds(call: Callable[[], Any], times: int, clock: Callable[[], float]) -> float:
+    """Return the seconds of ``times`` calls by a clock."""
+    start = clock()
     for _ in range(times):
         call()
-    return time.process_time() - start
+    return clock() - start
 
 
-def _calls_for(call: Callable[[], Any], seconds: float) -> int:
+def _calls_for(call: Callable[[], Any], seconds: float, clock: Callable[[], float]) -> int:
     """Warm up, and return how many calls take about ``seconds``."""
     call()
-    return max(1, int(seconds / max(_cpu_seconds(call, 1), 1e-6)))
+    return max(1, int(seconds / max(_seconds(call, 1, clock), 1e-6)))
 
 
 def memory_bandwidth(quick: bool = False) -> float:

@@ -17,7 +17,7 @@ def pass_curve(found: Graded) -> Figure:
         if np.isfinite(low).all():
             axes.fill_between(ks, low, high, color=COLOURS[0], alpha=0.18, linewidth=0, label="95% interval")
             axes.errorbar(ks, values, yerr=[values - low, high - values], fmt="none", ecolor=COLOURS[0], capsize=2.5)
-        axes.plot(ks, values, color=COLOURS[0], marker="o", label="pass@k")
+        axes.plot(ks, values, color=COLOURS[0], linestyle="-", marker="o", label="pass@k")
         axes.set_xscale("log")
         axes.set_xticks(ks, [f"{k}" for k in ks])
         axes.minorticks_off()
@@ -46,7 +46,7 @@ def prompts_histogram(found: Graded) -> Figure:
         axes.set_xlabel("completions of the prompt that passed")
         axes.set_ylabel("prompts")
     caption = (
-        f"Prompts by the share of their completions that passed. Choosing is idle on the {never:,} where none did, "
-        f"nor on the {always:,} where all did."
+        "Prompts by the share of their completions that passed. Choosing among them gains nothing where none passed "
+        f"({never:,} prompts), nor where all did ({always:,})."
     )
     return Figure(caption, to_svg(figure, "Prompts by difficulty", caption))

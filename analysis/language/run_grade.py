@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.completions_file import read_completions, write_completions
 from sandtable.simulators.language.foreign_completions import CODET_PROMPTS
 from sandtable.simulators.language.grading import Grading, Piece, assemble, graded, job_of, judge_here
+from sandtable.simulators.language.processor_time import processor_seconds
 from sandtable.simulators.language.sandbox.grader import Sandbox
 from sandtable.simulators.language.stop_rules import stop_rule
 from sandtable.simulators.language.tasks_file import read_tasks
@@ -182,13 +182,8 @@ def _verdicts(pieces: list[Piece], sandbox: Sandbox | None, settings: GradeSetti
 @contextmanager
 def _cost() -> Iterator[Callable[[], tuple[float, float]]]:
     """Yield what returns seconds since then: of CPU time, this process's and its ended children's, and of the clock."""
-
-    def used() -> float:
-        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(one.ru_utime + one.ru_stime for one in usages)
-
-    cpu, wall = used(), time.perf_counter()
-    yield lambda: (used() - cpu, time.perf_counter() - wall)
+    cpu, wall = processor_seconds(), time.perf_counter()
+    yield lambda: (processor_seconds() - cpu, time.perf_counter() - wall)
 
 
 def _digest(path: Path) -> str:

@@ -406,7 +406,8 @@ def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, ou
         return 0
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        heading = f"{row['benchmark']}: millions of {row['unit']} of one core, against {row['alternative']}"
+        scale = "" if row["ours"] < 1e4 else "millions of "
+        heading = f"{row['benchmark']}: {scale}{row['unit']} of one core, against {row['alternative']}"
         groups.setdefault(heading, []).append(of_benchmark(row))
     for heading, group in groups.items():
         print(f"\n{heading}")
@@ -416,11 +417,11 @@ def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, ou
 
 def of_benchmark(row: dict[str, Any]) -> dict[str, Any]:
     """Return what the table of ``bench`` shows of a row."""
-    there = row["alternative_rate"] is not None
+    there, scale = row["alternative_rate"] is not None, 1 if row["ours"] < 1e4 else 1e6
     return {
         "case": row["case"],
-        "ours": f"{row['ours'] / 1e6:.3g}",
-        "alternative": f"{row['alternative_rate'] / 1e6:.3g}" if there else "not run",
+        "ours": f"{row['ours'] / scale:.3g}",
+        "alternative": f"{row['alternative_rate'] / scale:.3g}" if there else "not run",
         "ratio": f"{row['ratio']:.2f}" if there else None,
         "asked": row["target"],
         "of the memory's limit": None if row["limit"] is None else f"{row['fraction_of_limit']:.1%}",

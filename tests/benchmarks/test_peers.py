@@ -32,5 +32,5 @@ def test_a_peer_s_program_is_asked_turn_by_turn():
 
 def test_the_programs_know_nothing_of_ours():
     programs = [path for path in PROGRAMS.glob("*.py") if path.stem != "__init__"]
-    assert len(programs) == 4
+    assert len(programs) == 5
     assert not any("sandtable" in path.read_text(encoding="utf-8") for path in programs)
