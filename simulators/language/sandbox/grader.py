@@ -99,7 +99,7 @@ class _Run:
     """A job that runs: its place in the order, its processes, and what is known of it."""
 
     place: int
-    verdict_pipe: int
+    verdict_pipe: int  # -1 once it has been read
     started: float
     deadline: float
     worker: _Child = field(default_factory=_Child)
@@ -162,7 +162,7 @@ class Sandbox:
             # A worker's answers cost the judge time and memory to read: it has enough for the largest it accepts.
             "judge": Limits(1.5 * judge, judge, max(self.memory, 2048)),
         }
-        self._start = Start(self.backend, self.layers, limits, tuple(packages), self.offers.landlock_abi)
+        self._start = Start(self.backend, self.layers, limits, tuple(packages), self.offers)
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._runs: dict[int, _Run] = {}  # both numbers of a run's children lead to it
@@ -196,6 +196,8 @@ class Sandbox:
         control, server = self._control, self._server
         self._control = self._server = None
         if control is not None:
+            with contextlib.suppress(OSError):
+                control.shutdown(socket.SHUT_RDWR)  # heard by the server even if a fork of this process holds the socket
             control.close()
         if server is not None:
             server.wait()
@@ -233,7 +235,7 @@ class Sandbox:
                     if exhausted and given == taken:
                         return
                     for run in self._watch(selector):
-                        finished[run.place] = self._verdict(run)
+                        finished[run.place] = self._verdict(run, selector)
                     while given in finished:
                         yield finished.pop(given)
                         given += 1
@@ -276,7 +278,7 @@ class Sandbox:
             if key.fileobj is self._control:
                 ended += self._listen()
             else:
-                self._read_code(int(key.fd), selector)
+                self._read_code(next(run for run in self._runs.values() if run.verdict_pipe == key.fd), selector)
         now = time.monotonic()
         for run in self._runs.values():
             if not run.over and run.deadline <= now:
@@ -284,11 +286,13 @@ class Sandbox:
                 run.stop()
         return ended
 
-    def _read_code(self, pipe: int, selector: selectors.BaseSelector) -> None:
-        run = next(run for run in self._runs.values() if run.verdict_pipe == pipe)
-        byte = os.read(pipe, 1)
+    def _read_code(self, run: _Run, selector: selectors.BaseSelector) -> None:
+        """Read the judge's byte, or that there is none, as nobody holds the pipe's other end any more."""
+        byte = os.read(run.verdict_pipe, 1)
         run.code = byte[0] if byte else 0
-        selector.unregister(pipe)
+        selector.unregister(run.verdict_pipe)
+        os.close(run.verdict_pipe)
+        run.verdict_pipe = -1
         run.stop()
 
     def _listen(self) -> list[_Run]:
@@ -314,11 +318,12 @@ class Sandbox:
                 return [run]
         return []
 
-    def _verdict(self, run: _Run) -> Verdict:
+    def _verdict(self, run: _Run, selector: selectors.BaseSelector) -> Verdict:
         """Say what became of a run whose processes have both ended, and forget it."""
+        if run.verdict_pipe >= 0:
+            self._read_code(run, selector)
         for number in [number for number, one in self._runs.items() if one is run]:
             del self._runs[number]
-        os.close(run.verdict_pipe)
         worker, judge = run.worker.used, run.judge.used
         return Verdict(self._status(run), worker, time.monotonic() - run.started, worker + judge)
 
@@ -346,7 +351,7 @@ class Sandbox:
         try:
             while self._runs:
                 for run in self._watch(selector):
-                    self._verdict(run)
+                    self._verdict(run, selector)
         except (RuntimeError, OSError):
             self._runs.clear()
             self.close()

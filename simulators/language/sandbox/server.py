@@ -47,7 +47,7 @@ _ADDR_NO_RANDOMIZE, _PR_SET_CHILD_SUBREAPER = 0x0040000, 36
 _PRELOADED = (
     "abc", "array", "base64", "binascii", "bisect", "bz2", "calendar", "cmath", "collections", "collections.abc",
     "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib",
-    "heapq", "io", "itertools", "json", "lzma", "math", "numbers", "operator", "queue", "random", "re",
+    "heapq", "io", "itertools", "json", "lzma", "math", "numbers", "operator", "random", "re",
     "statistics", "string", "struct", "textwrap", "time", "traceback", "types", "typing", "unicodedata",
     "warnings", "zlib",
 )  # fmt: skip
@@ -59,7 +59,8 @@ def main(settings: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(settings["environment"])
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    most = min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     control, ruleset, seccomp = _own_descriptors(settings)
     _make_package(settings["folder"])
     confinement = importlib.import_module(f"{PACKAGE}.confinement")

@@ -38,14 +38,14 @@ class Start:
         layers: Names of `confinement.LAYERS`.
         limits: Of each role.
         packages: Names of packages that programs may import.
-        landlock_abi: Version of the kernel's interface.
+        offers: What this machine has; what there is of it is used without a backend, too.
     """
 
     backend: str
     layers: frozenset[str]
     limits: dict[str, Limits]
     packages: tuple[str, ...]
-    landlock_abi: int
+    offers: Offers
 
 
 def choose_backend(offers: Offers, wanted: str, allow_unsafe: bool) -> str:
@@ -86,9 +86,10 @@ def start_server(start: Start) -> tuple[subprocess.Popen[bytes], socket.socket, 
     packages = {name: _package_folder(name) for name in start.packages}
     readable = (*standard_library(), *(path for name, folder in packages.items() for path in _of_package(name, folder)))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ruleset = landlock_ruleset(start.layers, readable) if start.backend == "landlock" else None
+    landlocked = start.backend != "bubblewrap" and start.offers.landlock_abi > 0
+    ruleset = landlock_ruleset(start.layers, readable) if landlocked else None
     seccomp = os.memfd_create("seccomp", 0)
-    if start.backend != "none" and "seccomp" in start.layers:
+    if start.offers.seccomp and "seccomp" in start.layers:
         os.write(seccomp, seccomp_program())
         os.lseek(seccomp, 0, os.SEEK_SET)
     settings = {
@@ -98,8 +99,8 @@ def start_server(start: Start) -> tuple[subprocess.Popen[bytes], socket.socket, 
         "layers": sorted(start.layers),
         "packages": packages,
         "environment": _ONE_THREAD if packages else {},
-        "readable": [path for path in readable if path.endswith(".py")],
-        "landlock_abi": start.landlock_abi,
+        "readable": [os.__file__, *(str(Path(folder, name)) for name, folder in packages.items())],
+        "landlock_abi": start.offers.landlock_abi,
         "control": theirs.fileno(),
         "ruleset": ruleset,
         "seccomp": seccomp,
