@@ -137,12 +137,13 @@ def rebuild_plainly(
     place, char, hue = position[part].astype(np.intp), character[part], colour[part]
     if len(place) and place.max() >= CELLS:
         return False
-    chars[0], colours[0] = BLANK, NO_COLOUR
     bounds = (offsets - start).tolist()
     first = len(bounds) - 1 - len(chars)
     for frame, (begin, end) in enumerate(pairwise(bounds)):
         shown = max(0, frame - first)
-        if shown:
+        if frame % KEY_FRAME == 0:
+            chars[shown], colours[shown] = BLANK, NO_COLOUR
+        elif shown:
             chars[shown], colours[shown] = chars[shown - 1], colours[shown - 1]
         chars[shown][place[begin:end]] = char[begin:end]
         colours[shown][place[begin:end]] = hue[begin:end]
@@ -162,11 +163,12 @@ def _rebuild(
 ) -> bool:
     """``rebuild_plainly``, cell by cell; the frame before is copied eight cells at a time."""
     first = len(offsets) - 1 - chars.shape[0]
-    chars[0, :] = 32
-    colours[0, :] = 0
     for frame in range(len(offsets) - 1):
         shown = max(0, frame - first)
-        if shown > 0:
+        if frame % 256 == 0:
+            chars[shown, :] = 32
+            colours[shown, :] = 0
+        elif shown > 0:
             for word in range(chars_8.shape[1]):
                 chars_8[shown, word] = chars_8[shown - 1, word]
                 colours_8[shown, word] = colours_8[shown - 1, word]

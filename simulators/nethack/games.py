@@ -138,7 +138,7 @@ class Games:
             type(self)(self.folder, self.manifest, tuple(sorted(part))) for part in (order[:first], order[first:])
         )
 
-    def keys(self) -> list[np.ndarray]:
+    def key_sequences(self) -> list[np.ndarray]:
         """Return the keys of each game, uint8 [T], 255 where one is unknown."""
         offset = self.arrays["game_offset"]
         return [np.array(self.arrays["key"][offset[one] : offset[one + 1]]) for one in self.chosen]

@@ -38,8 +38,8 @@ from sandtable.simulators.nethack.screens import read_screens
 from sandtable.simulators.nethack.sources import MANIFEST, SCHEMA, Recording, find_recordings
 from sandtable.simulators.nethack.ttyrec import first_unknown_key, require_sound
 
-CELL_ARRAYS = {"position": np.uint16, "character": np.uint8, "colour": np.uint8}
-FRAME_ARRAYS = {"cursor": np.uint8, "key": np.uint8, "score": np.int32, "time": np.int64}
+CELL_ARRAYS: dict[str, type] = {"position": np.uint16, "character": np.uint8, "colour": np.uint8}
+FRAME_ARRAYS: dict[str, type] = {"cursor": np.uint8, "key": np.uint8, "score": np.int32, "time": np.int64}
 AGENT, LAYER_AT_PROMPT, LAYER_QUITS, NOBODY_KNOWS = range(4)
 UnknownKeys = Literal["error", "mask"]
 Spread = Callable[[Callable[["Job"], str | None], Iterable["Job"]], Iterable[str | None]]
@@ -123,32 +123,37 @@ def import_games(
 
 
 def decode(job: Job) -> str | None:
-    """Write the part of a game; return what is wrong with its recording, if that cannot be used."""
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in ["count", *CELL_ARRAYS, *FRAME_ARRAYS]}
-    changes, turn = Changes(), -1
+    """Write the part of a game; return what is wrong with its recording, or that the disk is full."""
     try:
         with _native_errors_silenced():
-            for screens in read_screens(job.recording.path, job.recording.version, KEY_FRAME):
-                found = changes.find(screens.chars, screens.colours)
-                fields = (*found, screens.cursor, KEY_OF_BYTE[screens.key], screens.score, screens.time)
-                for (name, blocks), field in zip(columns.items(), fields, strict=True):
-                    blocks.append(field.astype((CELL_ARRAYS | FRAME_ARRAYS).get(name, np.int64)))
-                turn = _last_turn(screens.chars, turn)
-        if not columns["key"]:
-            require_sound(job.recording.path, job.recording.version)
-            return f"{job.recording.path}: no screen was recorded with a key; leave the file out"
-        arrays = {name: np.concatenate(blocks) for name, blocks in columns.items()}
+            arrays = _decoded(job.recording)
         if job.unknown_keys == "error":
             _require_known(job.recording, arrays["key"])
+        _write_atomically(job.part, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     except InputError as error:
         return str(error)
-    try:
-        _write_atomically(job.part, lambda file: np.savez(file, turn=np.int64(turn), **arrays))  # type: ignore[arg-type]
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         return f"{job.part.parent}: the disk is full; free some space and run the same command again"
     return None
+
+
+def _decoded(recording: Recording) -> dict[str, np.ndarray]:
+    """Return the arrays of a game: the cells and what comes with each frame, ``count`` cells a frame, the last turn."""
+    types: dict[str, type] = {"count": np.int64} | CELL_ARRAYS | FRAME_ARRAYS
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in types}
+    changes, turn = Changes(), -1
+    for screens in read_screens(recording.path, recording.version, KEY_FRAME):
+        found = changes.find(screens.chars, screens.colours)
+        fields = (*found, screens.cursor, KEY_OF_BYTE[screens.key], screens.score, screens.time)
+        for (name, kind), field in zip(types.items(), fields, strict=True):
+            columns[name].append(field.astype(kind))
+        turn = _last_turn(screens.chars, turn)
+    if not columns["key"]:
+        require_sound(recording.path, recording.version)
+        raise InputError(f"{recording.path}: no key is recorded with an answer; leave the file out")
+    return {name: np.concatenate(blocks) for name, blocks in columns.items()} | {"turn": np.array(turn)}
 
 
 def _last_turn(chars: np.ndarray, before: int) -> int:
@@ -228,7 +233,7 @@ def _assemble(recordings: list[Recording], parts: dict[str, Path], folder: Path)
     frames, cells = sum(sizes), int(sum(count.sum() for count in counts))
     np.save(folder / "game_offset.npy", np.cumsum([0, *sizes], dtype=np.int64))
     np.save(folder / "frame_offset.npy", np.cumsum(np.concatenate([[0], *counts]), dtype=np.int64))
-    types = CELL_ARRAYS | FRAME_ARRAYS | {"sent": np.uint8}
+    types: dict[str, type] = CELL_ARRAYS | FRAME_ARRAYS | {"sent": np.uint8}
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.npy").open("wb")) for name in types}
         for name, kind in types.items():

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from sandtable.simulators.nethack.import_games import Job
 
 DEFAULT_OUTPUT = Output()
-Sources = tyro.conf.Positional[list[Path]]
-Cache = tyro.conf.Positional[Path]
+# one list, as argparse gives all paths before the first option to it, and none to an argument behind
+Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE... OUT")]
 
 
 def import_recordings(
-    sources: Sources,
-    out: Cache,
+    paths: Paths,
     workers: int = 2,
     unknown_keys: Literal["error", "mask"] = "error",
     output: Output = DEFAULT_OUTPUT,
@@ -30,8 +29,7 @@ def import_recordings(
     It can be interrupted; the same command goes on where it stopped.
 
     Args:
-        sources: Recordings, or folders of them at any depth.
-        out: The folder to be made.
+        paths: Recordings, or folders of them at any depth; and last, the folder to be made.
         workers: How many processes decode.
         unknown_keys: What to do with a byte that is none of the keyboard's 118: refuse it, or mask it.
         output: Where results go.
@@ -41,8 +39,9 @@ def import_recordings(
 
     if workers < 1:
         raise InputError(f"--workers {workers}: at least 1 process must decode")
-    if not sources:
-        raise InputError("SOURCES: name at least one recording or folder before the folder to be made")
+    if len(paths) < 2:
+        raise InputError("SOURCE... OUT: name at least one recording or folder, and last the folder to be made")
+    *sources, out = paths
     with _bar() as progress:
         manifest, warnings = import_games(sources, out, unknown_keys, _over_processes(workers), progress)
     games = manifest["games"]
