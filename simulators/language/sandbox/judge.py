@@ -91,7 +91,7 @@ class Program:
         channel: To the worker.
 
     Attributes:
-        answers: How many calls it has answered.
+        answers: How many answers have come, whatever they are.
         verdict: Known before the tests end: the worker is gone, sends what is no answer, or its program could not be
             loaded. Tests that catch every exception do not change it.
         raised: The last exception that came from the program.
@@ -112,19 +112,19 @@ class Program:
         """
         content = encode((called, arguments, named), self)
         if self.verdict is not None:
-            raise self._failed(self.verdict)
+            raise self.failed(self.verdict)
         self._calls += 1
         try:
             self._channel.send(self._calls, kind, content)
             number, answer, content = self._channel.receive()
             if number != self._calls:
                 raise ChannelError("an answer to another call")
-            value = decode(content, self) if content else None
+            self.answers += 1  # before it is read: what that takes is the worker's doing
+            value = decode(content, self)
         except PeerGoneError:
-            raise self._failed("crash") from None
+            raise self.failed("crash") from None
         except (ChannelError, CodecError):
-            raise self._failed("error") from None
-        self.answers += 1
+            raise self.failed("error") from None
         if answer == VALUE:
             return value
         if answer in (RAISED, NOT_LOADED):
@@ -132,12 +132,13 @@ class Program:
             if answer == NOT_LOADED:
                 self.verdict = "memory" if type(self.raised) is MemoryError else "error"
             raise self.raised
-        raise self._failed("error")
+        raise self.failed("error")
 
-    def _failed(self, verdict: str) -> BaseException:
+    def failed(self, verdict: str) -> WorkerError:
+        """Set the verdict, and return an exception that ends the tests."""
         self.verdict = verdict
-        self.raised = WorkerError(verdict)
-        return self.raised
+        self.raised = ended = WorkerError(verdict)
+        return ended
 
     def reference(self, value: Any) -> int | str:
         """Return what the worker calls an object of its own."""
@@ -174,10 +175,13 @@ class Remote:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Return what the worker returns, or raise what it raises; see `Program.ask`."""
-        value = self._program.ask(CALL_KEEPING if self._keeps else CALL, self, arguments, named)
-        if self._keeps and type(value) is Remote:
-            value._keeps = True
-        return value
+        if not self._keeps:
+            return self._program.ask(CALL, self, arguments, named)
+        kept = self._program.ask(CALL_KEEPING, self, arguments, named)
+        if type(kept) is not Remote:  # the worker was not asked for a value
+            raise self._program.failed("error")
+        kept._keeps = True
+        return kept
 
     def __iter__(self) -> Iterator[Any]:
         if self._keeps:

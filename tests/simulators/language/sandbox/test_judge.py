@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandtable.simulators.language.sandbox import codec
 from sandtable.simulators.language.sandbox.channel import EXCEPTIONS, NOT_LOADED, NOT_SENDABLE, RAISED, VALUE
 from sandtable.simulators.language.sandbox.codec import encode
 from sandtable.simulators.language.sandbox.jobs import VERDICTS, encode_judge_job
@@ -195,8 +196,15 @@ def test_arbitrary_answers_never_pass(answered, kind, content):
     assert answered(tests, message(1, kind, content)) in ("error", "failed", "memory")
 
 
+def test_a_worker_that_sends_a_value_where_it_was_to_keep_it_is_an_error(answered):
+    sent = message(1, VALUE, encode(1)) + message(2, VALUE, encode(1))
+    for tests in ("assert make(2) == f(1)", "try:\n    make(2)\nexcept Exception:\n    pass\nassert f(1) == 1"):
+        assert answered(tests, sent, names=("make",)) == "error"
+    assert answered("assert f(1) == f(2)", sent, names=("make",)) == "passed"
+
+
 def test_a_handle_cannot_be_named_by_the_worker(answered):
-    name = struct.pack(">BI", 12, 1) + b"f"  # the tag of a name
+    name = struct.pack(">BI", codec._NAME, 1) + b"f"
     assert answered("f()", message(1, VALUE, name)) == "error"
 
 
