@@ -125,12 +125,10 @@ def _iterator(value: Any) -> Any:
 
 def _exception(error: BaseException) -> bytes:
     """Return class and arguments of an exception as bytes; (None, ()) for what is none of `EXCEPTIONS`."""
-    kind = type(error)
+    kind = next((one for one in EXCEPTIONS if type(error) is one), None)  # by identity: a foreign class may not hash
     if kind is MemoryError:
         return _OUT_OF_MEMORY
-    if kind not in EXCEPTIONS:
-        return encode((None, ()))
     try:
-        return encode((kind, error.args))
+        return encode((kind, error.args if kind else ()))
     except BaseException:
         return encode((kind, ()))
