@@ -330,19 +330,19 @@ def test_references_pass(confined, language_data, name, cpu):
 
 @pytest.mark.slow
 def test_logged_samples_pass_as_often_as_they_did(confined, language_data):
-    """CodeGen-16B's first twelve problems of CodeT's file, 100 samples each: what the whole file gave when 50.4% and
+    """CodeGen-16B's first six problems of CodeT's file, 100 samples each: what the whole file gave when 50.4% and
     73.8% (pass@10, pass@100) of its 164 problems were solved, where arXiv 2207.10397 has 50.3% and 73.7%.
     """
     folder = language_data / "codet"
     name = "HumanEval_codegen16B_temp0.8_topp0.95_num100_max300_code_solution.jsonl"
-    lines = (folder / name).read_text(encoding="utf-8").splitlines()[:12]
+    lines = (folder / name).read_text(encoding="utf-8").splitlines()[:6]
     Path(name).write_text("\n".join(lines))
     beside = "HumanEval_for_code_generation.jsonl"
     Path(beside).write_bytes((folder / beside).read_bytes())
     options = ("--tasks", language_data / "humaneval" / "HumanEval.jsonl.gz", "--stop", "humaneval")
     told = grade(name, *options)
     passed = [one.verdicts.count("passed") for one in read_completions(told["out"])]
-    assert passed == [65, 2, 3, 0, 3, 3, 1, 5, 5, 2, 11, 0]
+    assert passed == [65, 2, 3, 0, 3, 3]
     assert told["near_limit"] == []
     again = grade(name, *options, "--jobs", 8, "--runs", "again")
     rewards = [[one.rewards for one in read_completions(document["out"])] for document in (told, again)]
