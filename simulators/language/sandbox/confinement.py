@@ -94,6 +94,11 @@ class Confinement:
         self._program = _SeccompProgram(len(seccomp) // 8, ctypes.addressof(self._instructions))
         self._seccomp = bool(seccomp)
 
+    def hide(self) -> None:
+        """Close this process's memory to others of the same user; the server's, too, though it holds no secret."""
+        if "dumpable" in self.layers:
+            _check(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
+
     def confine(self, limits: Limits, parent: int) -> None:
         """Put the layers on this process, for good.
 
@@ -117,8 +122,7 @@ class Confinement:
         _check(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "PR_SET_PDEATHSIG")
         if os.getppid() != parent:
             raise OSError("the server has ended")
-        if "dumpable" in layers:
-            _check(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
+        self.hide()
         _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
         if self.ruleset is not None:
             _check(_syscall(_LANDLOCK_RESTRICT_SELF, self.ruleset, self._landlock_flags), "landlock_restrict_self")

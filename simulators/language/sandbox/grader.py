@@ -197,7 +197,7 @@ class Sandbox:
         self._control = self._server = None
         if control is not None:
             with contextlib.suppress(OSError):
-                control.shutdown(socket.SHUT_RDWR)  # heard by the server even if a fork of this process holds the socket
+                control.shutdown(socket.SHUT_RDWR)  # the server hears it even if a fork of this process holds it
             control.close()
         if server is not None:
             server.wait()

@@ -70,8 +70,10 @@ def main(settings: dict[str, Any]) -> None:
     _import_packages(settings["packages"])
     identity = confinement.server_identity(tuple(settings["readable"]))
     confinement.drop_bounding_set()
-    layers = frozenset(settings["layers"])
-    ready = confinement.Confinement(layers, identity, ruleset, seccomp, settings["landlock_abi"])
+    ready = confinement.Confinement(
+        frozenset(settings["layers"]), identity, ruleset, seccomp, settings["landlock_abi"]
+    )
+    ready.hide()
     limits = {role: confinement.Limits(**values) for role, values in settings["limits"].items()}
     sys.dont_write_bytecode = True
     sys.argv[1:] = []
@@ -195,15 +197,17 @@ class Server:
 
     def _kill_orphans(self) -> None:
         """What a child forked and left (only without seccomp) is a child of this process now; it goes."""
+        while orphans := self._own_children() - {child.pid for child in self._children.values()}:
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+    def _own_children(self) -> set[int]:
         try:
             with open(f"/proc/self/task/{self._pid}/children", "rb") as file:
-                pids = {int(pid) for pid in file.read().split()}
+                return {int(pid) for pid in file.read().split()}
         except OSError:
-            return
-        for pid in pids - {child.pid for child in self._children.values()}:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            self._kill_orphans()
+            return set()
 
     def _end(self) -> None:
         for pidfd, child in self._children.items():

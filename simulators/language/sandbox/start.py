@@ -186,7 +186,7 @@ def _bubblewrap(readable: tuple[str, ...]) -> list[str]:
             command += [part for found in hidden for part in ("--tmpfs", found)]
     for path in sorted(shown):
         command += ["--ro-bind", path, path]
-    return [*map(str, command), "--dev", "/dev", "--proc", "/proc", "--"]
+    return [*map(str, command), "--dev", "/dev", "--"]
 
 
 def _beside(binary: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from sandtable.simulators.language.sandbox.kernel_rules import probe
 
 confined = pytest.mark.skipif(bool(probe().missing), reason="; ".join(probe().missing))
 
-PROCESSES = "seccomp scope landlock identity"
+PROCESSES = "seccomp scope landlock dumpable identity"
 VECTORS = """
         class Vector(ctypes.Structure):
             _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
@@ -52,7 +52,7 @@ ATTACKS = {
         """,
     ),
     "memory of the judge": (
-        f"{PROCESSES} dumpable",
+        PROCESSES,
         f"""
         {VECTORS.strip()}
         for pid in range(os.getpid() + 1, os.getpid() + 200):
