@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import is_torch_array
-from scipy import special, stats
 
 from sandtable.simulators.arrays import NUMPY, Array, like, namespace
 
@@ -143,6 +142,8 @@ def normal(key: Array, counter: Any) -> Array:
         import torch
 
         return torch.special.ndtri(u)
+    from scipy import special  # here, since importing scipy takes longer than all else that small programs import
+
     return special.ndtri(u)
 
 
@@ -201,8 +202,10 @@ def poisson_table(mean: float) -> np.ndarray:
     """Return P(X <= i) of the Poisson distribution, far enough that float64 rounds the last entry to 1."""
     if not 0 <= mean <= 1e6:
         raise ValueError(f"mean must lie in [0, 1e6], not {mean}")
+    from scipy import special
+
     last = int(mean + 12 * np.sqrt(mean) + 30)
-    return stats.poisson.cdf(np.arange(last + 1), mean)
+    return special.pdtr(np.arange(last + 1), mean)
 
 
 @lru_cache(maxsize=64)
