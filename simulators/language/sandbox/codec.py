@@ -19,7 +19,7 @@ import datetime
 import itertools
 import struct
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
@@ -131,7 +131,7 @@ class _Writer:
         elif kind is type and value in _CLASS_NAMES:
             self._atom(_CLASS, _CLASS_NAMES[value].encode())
         elif kind in _ITERATORS:
-            self._container(_ITERATOR, list(itertools.islice(value, MAX_ITERATED)), depth)
+            self._container(_ITERATOR, itertools.islice(value, MAX_ITERATED), depth)
         else:
             reference = self.handles.reference(value)
             if isinstance(reference, str):
@@ -145,16 +145,19 @@ class _Writer:
         self.out += _HEADER.pack(tag, len(content))
         self.out += content
 
-    def _container(self, tag: int, items: list[Any] | tuple[Any, ...], depth: int) -> None:
+    def _container(self, tag: int, items: Iterable[Any], depth: int) -> None:
+        """Write items one by one as they come: those of `itertools.groupby` are empty once the next has come."""
         if depth == 0:
             raise CodecError("the value is too deep")
-        self.items += len(items)
-        if self.items > MAX_ITEMS:
-            raise CodecError("the value has too many items")
+        start = len(self.out)
         self._atom(tag, b"")
-        _HEADER.pack_into(self.out, len(self.out) - _HEADER.size, tag, len(items))
-        for item in items:
+        length = 0
+        for length, item in enumerate(items, 1):  # noqa: B007
+            self.items += 1
+            if self.items > MAX_ITEMS:
+                raise CodecError("the value has too many items")
             self.write(item, depth - 1)
+        _HEADER.pack_into(self.out, start, tag, length)
 
 
 class _Reader:
@@ -201,8 +204,8 @@ class _Reader:
 _DOUBLE, _TWO_DOUBLES = struct.Struct(">d"), struct.Struct(">dd")
 
 
-def _pairs(value: Mapping[Any, Any]) -> list[Any]:
-    return [one for pair in value.items() for one in pair]
+def _pairs(value: Mapping[Any, Any]) -> Iterator[Any]:
+    return itertools.chain.from_iterable(value.items())
 
 
 def _clock(value: Any) -> list[Any]:
@@ -227,11 +230,11 @@ _ATOM_WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
     bytes: (_BYTES, lambda value: value),
     Decimal: (_DECIMAL, lambda value: str(value).encode("ascii")),
 }
-_ITEMS_OF: dict[type, tuple[int, Callable[[Any], Any]]] = {
+_ITEMS_OF: dict[type, tuple[int, Callable[[Any], Iterable[Any]]]] = {
     list: (_LIST, lambda value: value),
     tuple: (_TUPLE, lambda value: value),
-    set: (_SET, list),
-    frozenset: (_FROZENSET, list),
+    set: (_SET, lambda value: value),
+    frozenset: (_FROZENSET, lambda value: value),
     dict: (_DICT, _pairs),
     collections.deque: (_DEQUE, lambda value: [value.maxlen, *value]),
     collections.Counter: (_COUNTER, _pairs),

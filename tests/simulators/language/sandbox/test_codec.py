@@ -97,6 +97,11 @@ def test_an_endless_iterator_is_cut_at_100_000_items():
     assert len(list(decode(encode(itertools.count())))) == 100_000
 
 
+def test_groups_cross_with_their_members():
+    groups = decode(encode(itertools.groupby([1, 2, 4, 3], key=lambda n: n % 2 == 0)))
+    assert [(key, list(members)) for key, members in groups] == [(False, [1]), (True, [2, 4]), (False, [3])]
+
+
 def test_what_an_iterator_raises_passes():
     with pytest.raises(IndexError):
         encode(iter([1, 2].pop, None))
