@@ -1,4 +1,4 @@
-"""Attacks are graded as three users, each with every layer and once more without those that stop it."""
+"""Attacks are graded as three users, with every layer and without those that stop it; and in bubblewrap."""
 
 import functools
 import importlib.util
@@ -21,7 +21,7 @@ from sandtable.simulators.language.sandbox.confinement import LAYERS
 from sandtable.simulators.language.sandbox.kernel_rules import probe
 
 PLAIN_USER = 1234
-WAYS = ("as started", "root whose programs become nobody", "a plain user")
+WAYS = ("as started", "root whose programs become nobody", "a plain user", "in bubblewrap")
 RUNNER = Path(__file__).with_name("attack_runner.py").resolve()
 RIGHT = {"program": "def attack():\n    return 1", "tests": "assert attack() == 1", "entry_point": "attack"}
 PRELUDE = """
@@ -58,14 +58,17 @@ class Attack:
 
 @dataclass(frozen=True)
 class Way:
-    """A user as whom the grader runs, and an interpreter that this user's programs can read."""
+    """A user as whom the grader runs, an interpreter that this user's programs can read, and what confines them."""
 
     uid: int
     python: str
     path: str
+    backend: str = "landlock"
 
     def grade(self, batches: list[dict]) -> list[list[list]]:
         """The verdicts of batches, as `attack_runner` has them."""
+        for batch in batches:
+            batch["settings"]["backend"] = self.backend
         done = subprocess.run(
             [self.python, str(Path(self.path, RUNNER.name)), str(self.uid)],
             input=json.dumps(batches),
@@ -88,7 +91,8 @@ class Outcome:
         confined: Its status with every layer.
         neighbour: The status of a right program that ran beside it.
         untouched: Whether the files it aimed at were then as before.
-        free: Its status without the layers that stop it; None where this user could not do it anyway.
+        free: Its status without the layers that stop it; None where this user could not do it anyway, and in
+            bubblewrap, of which some of it cannot be taken away.
     """
 
     confined: str
@@ -120,13 +124,18 @@ def open_modules():
 
 @pytest.fixture(scope="session", params=[WAYS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in WAYS[1:])])
 def way(request):
-    """The users, one after the other."""
+    """The users and what confines their programs, one after the other."""
     missing = probe().missing
     if missing:
         pytest.skip("; ".join(missing))
     path = request.getfixturevalue("open_modules")
     if request.param == WAYS[0]:
         return Way(os.getuid(), sys.executable, path)
+    if request.param == WAYS[3]:
+        works = [probe().bubblewrap or "false", "--unshare-all", "--ro-bind", "/", "/", "true"]
+        if subprocess.run(works, capture_output=True, check=False).returncode:
+            pytest.skip("bubblewrap is not installed, or may not make a sandbox here")
+        return Way(os.getuid(), sys.executable, path, "bubblewrap")
     if os.getuid() != 0:
         pytest.skip("only root can become another user")
     python = open_interpreter()
@@ -148,6 +157,7 @@ def outcomes(request, way):
         pairs = [job for name, attack in attacks.items() for job in (attack.job(confined[name]), RIGHT)]
         batches = [{"settings": settings, "jobs": pairs}]
         possible = [name for name, attack in attacks.items() if attack.users == "all" or way.uid == 0]
+        possible *= way.backend == "landlock"
         possible.sort(key=lambda name: attacks[name].stopped_by)
         for layers, names in itertools.groupby(possible, lambda name: attacks[name].stopped_by):
             left = sorted(LAYERS - set(layers.split()))
