@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+Counts = np.ndarray | Sequence[int]
 
-def pass_at_k(n: np.ndarray, c: np.ndarray, k: int) -> np.ndarray:
+
+def pass_at_k(n: Counts, c: Counts, k: int) -> np.ndarray:
     """Return the unbiased estimate of each prompt, float64 [P] in [0, 1]; NaN where n < k.
 
     Args:
@@ -91,7 +93,7 @@ class PassAtK:
         if not 0 < self.level < 1:
             raise ValueError(f"level must be between 0 and 1, not {self.level}")
 
-    def fit(self, n: np.ndarray, c: np.ndarray, groups: Sequence[str | None] | None = None) -> PassAtKResult:
+    def fit(self, n: Counts, c: Counts, groups: Sequence[str | None] | None = None) -> PassAtKResult:
         """Return pass@k over prompts.
 
         Args:
