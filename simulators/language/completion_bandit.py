@@ -263,17 +263,10 @@ class CompletionBandit(DecisionProcess):
         """Return what is seen; see the class."""
         xp = namespace(state.key)
         mask, rows = self._shown(state)
-        seen = {
-            "embeddings": xp.astype(_taken(self._embeddings.on(state.key), rows), xp.float32, copy=False),
-            "mask": xp.astype(mask, xp.int8),
-        }
+        embeddings = xp.astype(_taken(self._embeddings.on(state.key), rows), xp.float32, copy=False)
+        seen = {"embeddings": _blanked(embeddings, mask[..., None]), "mask": xp.astype(mask, xp.int8)}
         if self._logprobs is not None:
-            seen["logprobs"] = _taken(self._logprobs.on(state.key), rows)
-        if _certainly(mask):
-            return seen
-        for name in seen.keys() - {"mask"}:
-            there = mask if name == "logprobs" else mask[..., None]
-            seen[name] = xp.where(there, seen[name], xp.zeros_like(seen[name]))
+            seen["logprobs"] = _blanked(_taken(self._logprobs.on(state.key), rows), mask)
         return seen
 
     def step(self, state: BanditState, action: Array) -> Step:
@@ -295,7 +288,7 @@ class CompletionBandit(DecisionProcess):
         reward = xp.where(valid, reward, xp.zeros_like(reward) + self.least)
         info = {"invalid": ~valid, "prompt": state.prompt, "completion": completion}
         if self.reveal:
-            info["rewards"] = xp.where(mask, rewards, xp.zeros_like(rewards))
+            info["rewards"] = _blanked(rewards, mask)
         ended = xp.ones(state.key.shape, dtype=xp.bool, device=state.key.device)
         return Step(state._replace(t=state.t + 1), reward, ended, ~ended, info)
 
@@ -312,11 +305,10 @@ class CompletionBandit(DecisionProcess):
 
     def _shown(self, state: BanditState) -> tuple[Array, Array]:
         """Return which places hold a completion, and the rows of the data in them, [*batch, k]; 0 in empty ones."""
-        xp = namespace(state.key)
         completion = _rows_first(state.completion)
         mask = completion >= 0
         rows = completion + _taken(self._first.on(state.key), state.prompt)[..., None]
-        return mask, rows if _certainly(mask) else xp.where(mask, rows, xp.zeros_like(rows))
+        return mask, _blanked(rows, mask)
 
 
 def _taken(values: Array, index: Array) -> Array:
@@ -325,9 +317,12 @@ def _taken(values: Array, index: Array) -> Array:
     return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), (*index.shape, *values.shape[1:]))
 
 
-def _certainly(mask: Array) -> bool:
-    """Tell whether all of a mask is known to hold; of a tensor nobody asks, as a device would have to be waited for."""
-    return isinstance(mask, np.ndarray) and bool(mask.all())
+def _blanked(values: Array, mask: Array) -> Array:
+    """Return values with 0 where the mask does not hold."""
+    if isinstance(mask, np.ndarray) and mask.all():  # a tensor is not asked: a device would have to be waited for
+        return values
+    xp = namespace(values)
+    return xp.where(mask, values, xp.zeros_like(values))
 
 
 def _rows_first(array: Array) -> Array:

@@ -168,6 +168,18 @@ def test_numpy_and_torch_see_the_same_rows_whatever_their_batch(action, rewards)
     tree_map(lambda a, b: np.testing.assert_array_equal(a[1, 2], b[0]), found[0][0], world.observe(row))
 
 
+def test_an_episode_is_one_graph(small):
+    world = CompletionBandit(small, k=3, action="weights", rewards="win-rate")
+
+    def episode(key, action):
+        state = world.reset(key)
+        return world.observe(state), world.step(state, action).reward
+
+    arguments = torch.arange(6), torch.full((6, 3), 0.5)
+    compiled = torch.compile(episode, fullgraph=True, backend="eager")(*arguments)
+    tree_map(torch.testing.assert_close, compiled, episode(*arguments))
+
+
 def test_draws_of_a_row_do_not_tell_of_each_other():
     state = CompletionBandit(k=2, prompts=1000).reset(KEYS)
     following = CompletionBandit(k=2, prompts=1000).reset(KEYS, episode=1)
