@@ -3,7 +3,6 @@
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -63,8 +62,11 @@ def prepare(settings: GameSettings) -> Prepared:
             raise InputError(f"--{name.replace('_', '-')}: {value} is less than 1")
     choice = EnvironmentChoice(settings.env, arguments_of(settings.set), settings.max_steps)
     options = PolicyOptions(settings.trust, settings.deterministic)
-    with _to_standard_error():
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's code prints is not the command's output
         env = choice.make()
+        nethack = type(env.unwrapped).__module__.startswith("sandtable.envs.nethack")
+        if nethack and "record" in choice.arguments:
+            raise InputError("--set record: sandtable data record OUT records games, each in a folder of its own")
         try:
             env.reset(seed=settings.seed)
             policy = load_policy(settings.policy, env.observation_space, env.action_space, options)
@@ -74,15 +76,7 @@ def prepare(settings: GameSettings) -> Prepared:
             raise InputError(f"--env {choice.id}: it cannot be reset: {on_one_line(error)}") from error
         finally:
             close_quietly(env)
-    nethack = type(env.unwrapped).__module__.startswith("sandtable.envs.nethack")
     return Prepared(choice, settings.policy, options, policy.source, nethack, versions(nethack))
-
-
-@contextlib.contextmanager
-def _to_standard_error() -> Iterator[None]:
-    """Send to standard error what a user's code prints: standard output is for the outcome."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
 
 
 def versions(nethack: bool) -> dict[str, str | None]:

@@ -28,6 +28,7 @@ from sandtable.analysis.play.prepared import Prepared
 from sandtable.analysis.play.settings import GameSettings
 from sandtable.analysis.play.workers import played
 from sandtable.analysis.store import to_plain, write_atomically
+from sandtable.envs.nethack.engine import LONGEST_PATH
 from sandtable.simulators.errors import InputError
 
 GAME, SCHEMA, SUMMARY = "game.json", "sandtable.nethack-game/1", "sandtable.recording/1"
@@ -69,8 +70,15 @@ def record(
         InputError: The environment does not record, the folder holds other games, or it cannot be written to.
     """
     common = about(prepared)
-    require_recordable(prepared)
+    if not prepared.nethack:
+        raise InputError(
+            f"--env {prepared.choice.id}: it cannot record its games; sandtable/NetHackScore-v0 and "
+            "sandtable/NetHackChallenge-v0 can"
+        )
     seeds = range(settings.seed, settings.seed + settings.games)
+    longest = len(os.fsencode(_place(folder.absolute(), seeds[-1], 2**22)))
+    if longest > LONGEST_PATH:
+        raise InputError(f"{folder}: a path of {longest} bytes, with the names in it, is too long for NetHack")
     missing = [seed for seed in seeds if not recorded(folder, seed, common)]
     done = settings.games - len(missing)
     lost = []
@@ -99,17 +107,6 @@ def record(
     }
 
 
-def require_recordable(prepared: Prepared) -> None:
-    """Raise an ``InputError`` unless the environment can record its games and is not told where to by the user."""
-    if "record" in prepared.choice.arguments:
-        raise InputError("--set record: the folder is named by the command itself")
-    if not prepared.nethack:
-        raise InputError(
-            f"--env {prepared.choice.id}: it cannot record its games; sandtable/NetHackScore-v0 and "
-            "sandtable/NetHackChallenge-v0 can"
-        )
-
-
 def recorded(folder: Path, seed: int, common: dict[str, Any]) -> bool:
     """Tell whether a game is there; a folder of its name that is not whole is removed.
 
@@ -135,7 +132,9 @@ def recorded(folder: Path, seed: int, common: dict[str, Any]) -> bool:
         told = {}
     for name, value in to_plain(common).items():
         if not isinstance(told, dict) or told.get(name) != value:
-            raise InputError(f"{place / GAME}: this game was recorded with another {name}; name another folder")
+            theirs = told.get(name) if isinstance(told, dict) else None
+            said = f"it was recorded with {name} {theirs!r}, not {value!r}"
+            raise InputError(f"{place / GAME}: {said}; name another folder")
     return True
 
 
@@ -145,6 +144,11 @@ def _remove_part(place: Path) -> None:
     if foreign:
         raise InputError(f"{place}: {foreign[0]} is no part of a recorded game; name another folder")
     shutil.rmtree(place)
+
+
+def _place(folder: Path, seed: int, process: int) -> Path:
+    """Return where a process plays a game, until it has ended."""
+    return folder / f".{seed}.{process}.tmp"
 
 
 def sweep(folder: Path) -> None:
@@ -180,7 +184,7 @@ class Recorded:
 
     def begin(self, seed: int) -> gym.Env[Any, Any]:
         """See ``Host``."""
-        place = self.folder / f".{seed}.{os.getpid()}.tmp"
+        place = _place(self.folder, seed, os.getpid())
         env = self.choice.make(record=str(place))
         self._open[seed] = env, place
         return env
