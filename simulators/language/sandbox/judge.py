@@ -50,6 +50,8 @@ STANDARD_MODULES = (
     "time", "typing",
 )  # fmt: skip
 _MODULES = {name: importlib.import_module(name) for name in STANDARD_MODULES}
+_HELPERS, _TESTS = "<helpers>", "<tests>"
+_ITERATOR: type[Iterator[Any]] = type(iter([]))
 
 
 def main(job_fd: int, channel_fd: int, verdict_fd: int) -> NoReturn:
@@ -84,6 +86,10 @@ class WorkerError(Exception):
     """What a program raised that is none of `EXCEPTIONS`."""
 
 
+class ArgumentError(CodecError):
+    """An argument that is no value, such as a function of the tests."""
+
+
 class Program:
     """The program in the worker: calls go out one at a time, and only the answer to the last one is read.
 
@@ -108,7 +114,8 @@ class Program:
         """Return the worker's answer, or raise the program's exception.
 
         Raises:
-            CodecError: An argument cannot be written.
+            ArgumentError: An argument is no value.
+            CodecError: The arguments are beyond the limits of a message.
         """
         content = encode((called, arguments, named), self)
         if self.verdict is not None:
@@ -120,7 +127,7 @@ class Program:
             if number != self._calls:
                 raise ChannelError("an answer to another call")
             self.answers += 1  # before it is read: what that takes is the worker's doing
-            value = decode(content, self)
+            value = decode(content, self if answer == VALUE else None)
         except PeerGoneError:
             raise self.failed("crash") from None
         except (ChannelError, CodecError):
@@ -144,7 +151,7 @@ class Program:
         """Return what the worker calls an object of its own."""
         if type(value) is Remote:
             return value._reference
-        raise CodecError(f"an argument of type {type(value).__name__} cannot be passed")
+        raise ArgumentError(f"an argument of type {type(value).__name__} cannot be passed")
 
     def referent(self, reference: int | str) -> "Remote":
         """Return a new handle: not even the same object of the worker is the same here."""
@@ -186,7 +193,10 @@ class Remote:
     def __iter__(self) -> Iterator[Any]:
         if self._keeps:
             raise TypeError("what a name of the setup stands for is not read")
-        return iter(self._program.ask(ITERATE, self, (), {}))
+        items = self._program.ask(ITERATE, self, (), {})
+        if type(items) is not _ITERATOR:
+            raise self._program.failed("error")
+        return items
 
     def __eq__(self, other: object) -> bool:
         return False
@@ -219,12 +229,12 @@ def _run(job: JudgeJob, program: Program) -> str:
     namespace = vars(module)
     namespace.update(_MODULES)
     try:
-        _execute(job.helpers, "<helpers>", namespace)
+        _execute(job.helpers, _HELPERS, namespace)
         for name in job.names:
             if name not in namespace and not hasattr(builtins, name):
                 namespace[name] = Remote(program, name, keeps=True)
         namespace[job.entry_point] = Remote(program, job.entry_point)
-        _execute(job.tests, "<tests>", namespace)
+        _execute(job.tests, _TESTS, namespace)
     except BaseException as error:
         return _verdict(error, program)
     return "passed" if program.answers else "judge_error"
@@ -239,11 +249,19 @@ def _verdict(error: BaseException, program: Program) -> str:
     kind = type(error)
     if error is program.raised:
         return "memory" if kind is MemoryError else "error"
-    if not program.answers or kind in (NameError, CodecError) or isinstance(error, ImportError | SyntaxError):
+    if not program.answers or kind is ArgumentError or not isinstance(error, Exception):
         return "judge_error"
-    if isinstance(error, Exception):
-        return "memory" if kind is MemoryError else "failed"
-    return "judge_error"
+    if kind in (NameError, ImportError, ModuleNotFoundError) and _raised_by_tests(error):
+        return "judge_error"
+    return "memory" if kind is MemoryError else "failed"
+
+
+def _raised_by_tests(error: BaseException) -> bool:
+    """Tell whether a line of the tests raised an exception, rather than what they call, such as `eval` of an answer."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename in (_HELPERS, _TESTS)
 
 
 def _exception(value: Any) -> Exception:

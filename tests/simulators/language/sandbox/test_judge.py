@@ -44,6 +44,14 @@ def test_an_answer_of_the_wrong_type_that_the_tests_cannot_work_with_fails(grade
     assert graded("def f(x):\n    return None\n", "assert f(4)[0] < 8") == "failed"
 
 
+@pytest.mark.parametrize("answer", ["unknown", "import nothing", ")(", "1 / 0"])
+def test_what_an_answer_brings_about_is_not_the_tests_fault(graded, answer):
+    program = f"def f(x):\n    return {answer!r}\n"
+    assert graded(program, "assert eval(f(3)) == 8") == graded(program, "exec(f(3))\nassert False") == "failed"
+    deep = "def f(x):\n    for _ in range(100):\n        x = [x]\n    return x\n"
+    assert graded(deep, "f([f(1)])") == "failed"
+
+
 @pytest.mark.parametrize(
     "tests",
     [
@@ -174,6 +182,19 @@ def test_an_answer_of_another_kind_is_an_error(answered, kind):
     for content in (b"", encode(8), encode((8, 8)), encode((AssertionError, ())), encode((SystemExit, ())), b"\1"):
         assert answered(TEST, message(1, kind, content)) == "error"
         assert answered(f"try:\n    {TEST}\nexcept AssertionError:\n    pass", message(1, kind, content)) == "error"
+
+
+def test_a_handle_is_no_exception_and_no_iterator(answered):
+    handle = struct.pack(">BIQ", codec._HANDLE, 8, 0)
+    pair = struct.pack(">BI", codec._TUPLE, 2) + encode(SyntaxError)
+    arguments = struct.pack(">BI", codec._TUPLE, 2) + encode("") + handle
+    for content in (handle, pair + handle, pair + arguments):
+        assert answered(TEST, message(1, RAISED, content) + message(2, VALUE, handle)) == "error"
+    for content in (handle, encode(1), encode([1])):
+        sent = message(1, VALUE, handle) + message(2, VALUE, content)
+        assert answered("try:\n    list(f())\nexcept Exception:\n    pass", sent) == "error"
+    sent = message(1, VALUE, handle) + message(2, VALUE, encode(iter([1])))
+    assert answered("assert list(f()) == [1]", sent) == "passed"
 
 
 def test_only_exceptions_of_the_list_are_raised(answered):
