@@ -51,31 +51,6 @@ def test_neither_the_day_nor_the_time_at_which_a_game_began_is_in_it(played_at):
     assert friday["nle"]["began"] - tuesday["nle"]["began"] == pytest.approx(3 * DAY, abs=600)
 
 
-def test_the_time_at_which_a_game_began_lasts_and_comes_of_its_seeds(games):
-    """The third way: NetHack-LE/nle#129; shopkeepers' names and prices and the species of ants depend on it."""
-    began = {}
-    for seed in (0, 1):
-        env = NetHackEnv()
-        env.reset(seed=seed)
-        first = games.birthday(env.game.engine._game.dlpath)
-        for action in games.actions_of(seed, 50, 23):
-            env.step(action)
-        assert games.birthday(env.game.engine._game.dlpath) == first
-        assert env.reset(seed=seed)[1]["reproducible"]
-        assert games.birthday(env.game.engine._game.dlpath) == first
-        began[seed] = first
-        env.close()
-    assert began[0] != began[1]
-    assert abs(games.first_screen_of_nle(True)[1] - time.time()) < 600
-
-
-def test_a_game_that_cannot_have_its_beginning_set_says_so(monkeypatch):
-    env = NetHackEnv()
-    monkeypatch.setattr(type(env.game.engine), "_set_birthday", lambda engine, seconds: False)
-    assert not env.reset(seed=0)[1]["reproducible"]
-    env.close()
-
-
 def test_the_last_screen_shows_no_earlier_game():
     """The fourth way: plain nle's last screen lists the games that the instance has played."""
 
