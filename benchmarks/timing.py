@@ -18,6 +18,7 @@ BENCHMARKS = {
     "inventory": "sandtable.benchmarks.inventory",
     "inventory-peers": "sandtable.benchmarks.inventory_peers",
     "nethack": "sandtable.benchmarks.nethack",
+    "nethack-cache": "sandtable.benchmarks.nethack_cache",
     "ope": "sandtable.benchmarks.ope",
     "ope-peers": "sandtable.benchmarks.ope_peers",
     "ppo": "sandtable.benchmarks.ppo",
