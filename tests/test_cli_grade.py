@@ -139,7 +139,7 @@ def test_the_words_are_a_table_the_warnings_and_the_files(numbers):
     assert (said.code, said.err) == (0, "")
     assert "7 of 12 completions of 3 prompts passed: pass@1 is 58.3%" in said.out
     assert "verdicts: 7 passed, 5 failed" in said.out
-    assert "warning: no_answer: 2 completions hold no number (n2)" in said.out
+    assert "warning: no_answer: 2 of 12 completions hold no number (n2)" in said.out
     assert said.out.splitlines()[-1].startswith("report: runs/grade/")
 
 

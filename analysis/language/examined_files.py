@@ -1,9 +1,10 @@
 """What is in files of completions, of tasks, and in folders of features, for ``sandtable data``."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from sandtable.simulators.language.completions import CompletionsFile
+from sandtable.simulators.language.completions import CompletionsFile, Prompt
 from sandtable.simulators.language.completions_file import ALIGNED, read_completions
 from sandtable.simulators.language.features_folder import Features, features_path, read_features
 from sandtable.simulators.language.splits import assign_splits, normalised
@@ -58,7 +59,7 @@ def examined_tasks(path: str, describe: bool) -> dict[str, Any]:
     file = read_tasks(path)
     seen = Counter(normalised(task.prompt) for task in file)
     twice = [task.task_id for task in file if seen[normalised(task.prompt)] > 1]
-    warnings = [f"{len(twice)} tasks ask what another one asks, too: {_some(twice)}"] if twice else []
+    warnings = [f"{len(twice)} of {len(file)} tasks ask what another one asks, too: {_some(twice)}"] if twice else []
     told: dict[str, Any] = {"kind": "tasks", "warnings": warnings}
     if not describe:
         return told
@@ -97,23 +98,19 @@ def _warnings(file: CompletionsFile) -> list[str]:
     sizes = Counter(len(one) for one in file)
     if len(sizes) > 1:
         told.append(f"prompts have {min(sizes)} to {max(sizes)} completions")
-    alike = [one.prompt_id for one in file if len(one) > 1 and len(set(one.completions)) == 1]
-    if alike:
-        told.append(f"all completions of {len(alike)} prompts are the same: {_some(alike)}")
-    empty = [one.prompt_id for one in file if not all(text.strip() for text in one.completions)]
-    if empty:
-        told.append(f"{len(empty)} prompts have empty completions: {_some(empty)}")
-    partly = [one.prompt_id for one in file if one.rewards is not None and None in one.rewards]
-    without = [one.prompt_id for one in file if one.rewards is None]
-    if partly or 0 < len(without) < len(file):
-        told.append(f"rewards are missing in {len(partly) + len(without)} prompts: {_some([*partly, *without])}")
-    long = [one.prompt_id for one in file if "length" in (one.finish or ())]
-    if long:
-        told.append(f"completions of {len(long)} prompts ended because the model might not go on: {_some(long)}")
     seen = Counter(normalised(one.prompt) for one in file if one.prompt.strip())
-    twice = [one.prompt_id for one in file if seen[normalised(one.prompt)] > 1]
-    if twice:
-        told.append(f"{len(twice)} prompts are also there under another id, and share its split: {_some(twice)}")
+    rewarded = any(one.rewards is not None for one in file)
+    findings: dict[str, Callable[[Prompt], bool]] = {
+        "have only completions that are the same": lambda one: len(one) > 1 and len(set(one.completions)) == 1,
+        "have empty completions": lambda one: not all(text.strip() for text in one.completions),
+        "lack rewards": lambda one: rewarded and (one.rewards is None or None in one.rewards),
+        "have completions that ended because the model might not go on": lambda one: "length" in (one.finish or ()),
+        "are also there under another id, and share its split": lambda one: seen[normalised(one.prompt)] > 1,
+    }
+    for words, holds in findings.items():
+        ids = [one.prompt_id for one in file if holds(one)]
+        if ids:
+            told.append(f"{len(ids)} of {len(file)} prompts {words}: {_some(ids)}")
     return told
 
 

@@ -44,7 +44,7 @@ def _judge_errors(found: Graded) -> GradeWarning | None:
         return None
     return GradeWarning(
         "judge_error",
-        f"{found.counts['judge_error']:,} completions could not be judged, because the tests themselves raised or ran "
+        f"{_of(found, found.counts['judge_error'])} could not be judged, because the tests themselves raised or ran "
         f"too long ({named(list(wrong))}); they count as not passed",
     )
 
@@ -66,7 +66,8 @@ def _other_prompts(found: Graded) -> GradeWarning | None:
         return None
     return GradeWarning(
         "prompt_differs",
-        f"{len(other):,} prompts are not their tasks' ({named(other)}); programs begin with what was prompted",
+        f"{len(other):,} of {len(found.prompts):,} prompts are not their tasks' ({named(other)}); programs begin with "
+        "what was prompted",
     )
 
 
@@ -93,7 +94,9 @@ def _missing_tasks(found: Graded) -> GradeWarning | None:
     if not missing:
         return None
     return GradeWarning(
-        "missing_tasks", f"{len(missing):,} tasks have no completions ({named(missing)}); pass@k is of the others"
+        "missing_tasks",
+        f"{len(missing):,} of {len(missing) + len({task.task_id for task in found.grading.tasks}):,} tasks have no "
+        f"completions ({named(missing)}); pass@k is of the others",
     )
 
 
@@ -102,7 +105,7 @@ def _walls(found: Graded) -> GradeWarning | None:
         return None
     return GradeWarning(
         "wall",
-        f"{found.counts['wall']:,} programs were given up after {found.settings.wall:g} seconds of the clock, which "
+        f"{_of(found, found.counts['wall'])} were given up after {found.settings.wall:g} seconds of the clock, which "
         "depends on how busy the machine is",
     )
 
@@ -113,7 +116,7 @@ def _near_limit(found: Graded) -> GradeWarning | None:
     places = [f"{one.prompt_id}[{one.index}]" for one in found.near_limit]
     return GradeWarning(
         "near_limit",
-        f"{len(places):,} completions passed with over half of the {found.settings.cpu:g} CPU-seconds "
+        f"{_of(found, len(places))} passed with over half of the {found.settings.cpu:g} CPU-seconds "
         f"({named(places)}); on a slower machine they may not",
     )
 
@@ -127,7 +130,9 @@ def _duplicates(found: Graded) -> GradeWarning | None:
     if not alike:
         return None
     return GradeWarning(
-        "duplicates", f"all completions of {len(alike):,} prompts are the same ({named(alike)}): they are no samples"
+        "duplicates",
+        f"all completions are the same in {len(alike):,} of {len(found.prompts):,} prompts ({named(alike)}): they are "
+        "no samples",
     )
 
 
@@ -135,14 +140,14 @@ def _empty(found: Graded) -> GradeWarning | None:
     empty = Counter(prompt.prompt_id for prompt in found.prompts for one in prompt.completions if not one.strip())
     if not empty:
         return None
-    return GradeWarning("empty", f"{sum(empty.values()):,} completions are empty ({named(list(empty))})")
+    return GradeWarning("empty", f"{_of(found, sum(empty.values()))} are empty ({named(list(empty))})")
 
 
 def _truncated(found: Graded) -> GradeWarning | None:
     cut = sum((one.finish or ()).count("length") for one in found.prompts)
     if not cut:
         return None
-    return GradeWarning("truncated", f"{cut:,} completions ended because the model might not go on, not at a stop")
+    return GradeWarning("truncated", f"{_of(found, cut)} ended because the model might not go on, not at a stop")
 
 
 def _no_answer(found: Graded) -> GradeWarning | None:
@@ -155,4 +160,8 @@ def _no_answer(found: Graded) -> GradeWarning | None:
     ]
     if not none:
         return None
-    return GradeWarning("no_answer", f"{len(none):,} completions hold no number ({named(list(dict.fromkeys(none)))})")
+    return GradeWarning("no_answer", f"{_of(found, len(none))} hold no number ({named(list(dict.fromkeys(none)))})")
+
+
+def _of(found: Graded, number: int) -> str:
+    return f"{number:,} of {int(found.n.sum()):,} completions"
