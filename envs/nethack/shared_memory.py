@@ -27,6 +27,11 @@ class Field(NamedTuple):
     shape: tuple[int, ...]
     dtype: DTypeLike
 
+    @property
+    def nbytes(self) -> int:
+        """The size of it."""
+        return np.dtype(self.dtype).itemsize * int(np.prod(self.shape))
+
 
 def create_memory(fields: list[Field]) -> int:
     """Return the descriptor of a block of zeros for the fields; once they are mapped it may be closed."""
@@ -55,6 +60,5 @@ def _places(fields: list[Field]) -> tuple[dict[str, int], int]:
     places, end = {}, 0
     for field in fields:
         places[field.name] = end
-        size = np.dtype(field.dtype).itemsize * int(np.prod(field.shape))
-        end += -(-size // _ALIGNMENT) * _ALIGNMENT
+        end += -(-field.nbytes // _ALIGNMENT) * _ALIGNMENT
     return places, max(end, _ALIGNMENT)

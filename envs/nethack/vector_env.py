@@ -21,7 +21,7 @@ from sandtable.envs.nethack.worker_pool import GO, WorkerPool
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.memory import require_memory
 
-_BYTES_A_GAME = 4_000_000  # measured: 3.3 MB that an engine takes, and the arrays
+_BYTES_A_GAME = 4_500_000  # measured: 3.2 MB of the engine's library, 1.3 MB of its game
 _FILES_A_WORKER = 32  # of the interpreter, the pipes, and what is open for a moment
 _ATTEMPTS = 3  # to begin games on new workers, before the games are to blame
 
@@ -74,6 +74,10 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         self.num_envs, self.copy = _count("num_envs", num_envs), bool(copy)
         self.autoreset_mode = find_autoreset_mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
+        workers = min(self.num_envs, _processors() if workers is None else _count("workers", workers))
+        bounds = [self.num_envs * worker // workers for worker in range(workers + 1)]
+        self._shares = [slice(*ends) for ends in pairwise(bounds)]
+        self._require_room()
         self.single_observation_space = self.settings.observation_space()
         self.single_action_space = self.settings.action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -83,10 +87,6 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._live = np.zeros(self.num_envs, bool)  # a game goes on
         self._lost = np.zeros(self.num_envs, bool)  # a game was lost, which the next step will tell
-        workers = min(self.num_envs, _processors() if workers is None else _count("workers", workers))
-        bounds = [self.num_envs * worker // workers for worker in range(workers + 1)]
-        self._shares = [slice(*ends) for ends in pairwise(bounds)]
-        self._require_room()
         fields = layout(self.settings, self.num_envs)
         memory = create_memory(fields)
         self._arrays = map_arrays(memory, fields)
@@ -261,9 +261,9 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         actions, number = np.asarray(actions), len(self._bytes_of_actions)
         if actions.shape != (self.num_envs,):
             raise ValueError(f"action has shape {list(actions.shape)}; it must be {[self.num_envs]}")
-        if not np.issubdtype(actions.dtype, np.integer):
+        if actions.dtype.kind not in "iu":
             raise InputError(f"action is of type {actions.dtype}; it must be whole numbers in [0, {number})")
-        wrong = (actions < 0) | (actions >= number)
+        wrong = actions.astype(np.uint64) >= number  # as which negative numbers are large
         if np.count_nonzero(wrong):
             row = int(np.argmax(wrong))
             raise InputError(f"action is {actions[row]} in row {row}; it must lie in [0, {number})")
@@ -300,7 +300,9 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
 
     def _require_room(self) -> None:
         """Raise if there is too little memory, or if a worker may not have all files open that its games need."""
-        require_memory(self.num_envs * _BYTES_A_GAME, f"num_envs = {self.num_envs}", "ask for fewer games")
+        bytes_a_row = sum(field.nbytes for field in layout(self.settings, 1))
+        bytes_a_game = _BYTES_A_GAME + 4 * bytes_a_row  # shared, copied, and the bounds of the space
+        require_memory(self.num_envs * bytes_a_game, f"num_envs = {self.num_envs}", "ask for fewer games")
         files = 2 if self.settings.record is None else 3
         most = max(share.stop - share.start for share in self._shares)
         needed, limit = _FILES_A_WORKER + files * most, _most_open_files()
