@@ -134,10 +134,12 @@ class TextTasks:
         return {**self.__dict__, "_sandbox": None}
 
 
-@lru_cache(maxsize=4)
 def _tasks(source: str, tasks: int, vague: float, seed: int) -> tuple[tuple[Task, ...], str]:
     """Return the tasks of a source, and what kind of source it is."""
     if source == "lists":
-        return list_functions(tasks, vague, seed), source
+        return _generated(tasks, vague, seed), source
     found = read_tasks(source)
     return found.tasks, found.source
+
+
+_generated = lru_cache(maxsize=4)(list_functions)  # the environments of a process share them
