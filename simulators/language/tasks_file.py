@@ -7,6 +7,7 @@ others ``answer``. ``reference``, a completion that is right, is optional.
 
 import ast
 import contextlib
+import doctest
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -119,8 +120,44 @@ def _of_humaneval(line: JsonLine) -> Task:
         entry_point=entry,
         helpers=helpers_of(prompt, entry) if f"{entry}(" in prompt else "",
         tests=tests,
+        visible_tests=examples_of(prompt, entry),
         reference=line.optional("canonical_solution", as_text),
     )
+
+
+def examples_of(prompt: str, entry_point: str) -> str:
+    """Return the examples of a function's docstring, ``>>> f(1)`` and a value below, as assertions; "" without any."""
+    functions = [one for one in _prompted(prompt) if isinstance(one, ast.FunctionDef) and one.name == entry_point]
+    found = []
+    with contextlib.suppress(ValueError):  # of examples that are indented in some other way than doctest's
+        for one in doctest.DocTestParser().get_examples((functions and ast.get_docstring(functions[-1])) or ""):
+            call, value = (_expression(text) for text in (one.source, one.want))
+            if call is None or value is None or _names(value):  # a value, not words
+                continue
+            if entry_point in {name.id for name in _names(call)}:
+                found.append(f"assert {ast.unparse(call)} == {ast.unparse(value)}\n")
+    return "".join(found)
+
+
+def _prompted(prompt: str) -> list[ast.stmt]:
+    """Return the statements of a prompt that ends with a function to be completed; none where it is no Python."""
+    for ending in ("", "\n    pass\n"):  # a docstring is a body; some prompts have none
+        with contextlib.suppress(*NO_PYTHON):
+            return parsed(prompt + ending).body
+    return []
+
+
+def _expression(source: str) -> ast.expr | None:
+    """Return the one expression that a source is, or None."""
+    with contextlib.suppress(*NO_PYTHON):
+        body = parsed(source.strip()).body
+        if len(body) == 1 and isinstance(body[0], ast.Expr):
+            return body[0].value
+    return None
+
+
+def _names(tree: ast.AST) -> list[ast.Name]:
+    return [one for one in ast.walk(tree) if isinstance(one, ast.Name)]
 
 
 def helpers_of(prompt: str, entry_point: str) -> str:
@@ -129,11 +166,7 @@ def helpers_of(prompt: str, entry_point: str) -> str:
     Tests may call them (HumanEval/32, 38 and 50), and a program may not be asked what they are. "" where there are
     none.
     """
-    body: list[ast.stmt] = []
-    for ending in ("", "\n    pass\n"):  # a function without body but for its docstring, or without that, too
-        with contextlib.suppress(*NO_PYTHON):
-            body = parsed(prompt + ending).body
-            break
+    body = _prompted(prompt)
     functions = [one for one in body if isinstance(one, ast.FunctionDef) and one.name != entry_point]
     if not functions:
         return ""

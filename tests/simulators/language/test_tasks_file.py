@@ -7,7 +7,7 @@ import pytest
 from sandtable.simulators.data_folder import data_folder
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.tasks import Task
-from sandtable.simulators.language.tasks_file import is_tasks, read_tasks, write_tasks
+from sandtable.simulators.language.tasks_file import examples_of, is_tasks, read_tasks, write_tasks
 
 PYTHON = {"task_id": "a", "kind": "python", "prompt": "def f():\n", "entry_point": "f", "tests": "assert f() == 1"}
 
@@ -41,6 +41,34 @@ def test_humaneval_is_a_check_of_the_candidate(language_data):
     assert list(helped) == ["HumanEval/10", "HumanEval/32", "HumanEval/38", "HumanEval/50"]
     assert helped["HumanEval/32"].startswith("import math\n\ndef poly(")
     assert "def decode_cyclic" not in helped["HumanEval/38"]
+
+
+def test_examples_of_humaneval_s_docstrings_are_visible_tests(language_data):
+    """69 problems have some in the form of doctest. Those of HumanEval/47 are wrong: 15.0 is not the median."""
+    tasks = read_tasks(language_data / "humaneval" / "HumanEval.jsonl.gz")
+    assert sum(bool(task.visible_tests) for task in tasks) == 69
+    assert tasks.find("HumanEval/32").visible_tests.splitlines() == [
+        "assert round(find_zero([1, 2]), 2) == -0.5", "assert round(find_zero([-6, 11, -6, 1]), 2) == 1.0",
+    ]  # fmt: skip
+    assert "assert median([-10, 4, 6, 1000, 10, 20]) == 15.0\n" in tasks.find("HumanEval/47").visible_tests
+    without = read_tasks(language_data / "codet" / "HumanEval_for_code_generation.jsonl")
+    assert not any(task.visible_tests for task in without)
+
+
+@pytest.mark.parametrize(
+    ("docstring", "tests"),
+    [
+        (">>> f(1)\n    2", "assert f(1) == 2\n"),
+        (">>> f(1)\n    not python", ""),
+        (">>> f(1)", ""),
+        (">>> x = f(1)\n    2", ""),
+        (">>> g(1)\n    2", ""),
+        ("text\n   >>> f(1)\n 2", ""),
+    ],
+)
+def test_examples_that_are_no_calls_with_a_value_are_left_out(docstring, tests):
+    assert examples_of(f'def f(x):\n    """\n    {docstring}\n    """\n', "f") == tests
+    assert examples_of("def f(", "f") == ""
 
 
 def test_mbpp_names_the_function_that_its_tests_call(language_data):
