@@ -156,7 +156,7 @@ def test_iterators_come_by_their_items(graded):
     assert graded("import itertools\nf = itertools.count\n", "assert next(f(3)) == 3") == "passed"
 
 
-@pytest.mark.parametrize("value", ["nested", "[a] * 2", "'a' * (16 << 20)", "[0] * 2_000_001"])
+@pytest.mark.parametrize("value", ["nested", "[a] * 2", "'a' * (16 << 20)"])
 def test_a_value_beyond_the_limits_is_an_error(graded, value):
     program = "nested = []\nfor _ in range(200):\n    nested = [nested]\na = []\na.append(a)\n"
     assert graded(f"{program}def f():\n    return {value}\n", "f()") == "error"
