@@ -129,7 +129,7 @@ def examples_of(prompt: str, entry_point: str) -> str:
     """Return the examples of a function's docstring, ``>>> f(1)`` and a value below, as assertions; "" without any."""
     functions = [one for one in _prompted(prompt) if isinstance(one, ast.FunctionDef) and one.name == entry_point]
     found = []
-    with contextlib.suppress(ValueError):  # of examples that are indented in some other way than doctest's
+    with contextlib.suppress(ValueError, RecursionError):  # other indents than doctest's; endless sums
         for one in doctest.DocTestParser().get_examples((functions and ast.get_docstring(functions[-1])) or ""):
             call, value = (_expression(text) for text in (one.source, one.want))
             if call is None or value is None or _names(value):  # a value, not words
@@ -171,7 +171,8 @@ def helpers_of(prompt: str, entry_point: str) -> str:
     if not functions:
         return ""
     imports = [one for one in body if isinstance(one, ast.Import | ast.ImportFrom)]
-    return "\n\n".join(ast.unparse(one) for one in [*imports, *functions]) + "\n"
+    lines = _lines(prompt).split("\n")
+    return "\n\n".join("\n".join(lines[one.lineno - 1 : one.end_lineno]) for one in [*imports, *functions]) + "\n"
 
 
 def _of_mbpp(line: JsonLine) -> Task:

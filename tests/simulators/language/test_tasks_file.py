@@ -7,7 +7,7 @@ import pytest
 from sandtable.simulators.data_folder import data_folder
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.tasks import Task
-from sandtable.simulators.language.tasks_file import examples_of, is_tasks, read_tasks, write_tasks
+from sandtable.simulators.language.tasks_file import examples_of, helpers_of, is_tasks, read_tasks, write_tasks
 
 PYTHON = {"task_id": "a", "kind": "python", "prompt": "def f():\n", "entry_point": "f", "tests": "assert f() == 1"}
 
@@ -69,6 +69,15 @@ def test_examples_of_humaneval_s_docstrings_are_visible_tests(language_data):
 def test_examples_that_are_no_calls_with_a_value_are_left_out(docstring, tests):
     assert examples_of(f'def f(x):\n    """\n    {docstring}\n    """\n', "f") == tests
     assert examples_of("def f(", "f") == ""
+
+
+def test_a_source_that_is_nested_deeply_harms_nobody():
+    for terms in (100, 900, 5000):
+        endless = "+".join(["1"] * terms)
+        examples_of(f'def f(x):\n    """\n    >>> f({endless})\n    2\n    """\n', "f")
+        assert helpers_of(f"def g(x):\n    return {endless}\n\ndef f(x):\n", "f") in (
+            f"def g(x):\n    return {endless}\n", ""
+        )  # fmt: skip
 
 
 def test_mbpp_names_the_function_that_its_tests_call(language_data):
