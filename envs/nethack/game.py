@@ -136,10 +136,10 @@ class Game:
             self._idle = 0
         self._score, self._turns = score, turns
         self.total += reward
-        if over:
-            return self._game_ended(reward)
         if shown:
             self._last_stats[:] = self._stats
+        if over:
+            return self._game_ended(reward)
         if self.steps >= self._limit:
             return self._truncate(reward, "step_limit")
         if self._timeout is not None and self._idle >= self._timeout:
