@@ -13,7 +13,7 @@ from sandtable.simulators.nethack.import_games import NOBODY_KNOWS
 from sandtable.simulators.nethack.keyboard import KEY_NAMES, KEYS, UNKNOWN_KEY
 from sandtable.simulators.nethack.screens import COLUMNS, ROWS
 from sandtable.simulators.nethack.sources import find_recordings
-from sandtable.simulators.nethack.ttyrec import first_unknown_key, read_keys, require_sound
+from sandtable.simulators.nethack.ttyrec import first_unknown_key, keys_of, require_sound
 
 _BLOCK = 2**22  # entries that are checked at a time
 _SENT = ("agent", "layer_at_prompt", "layer_quits", "unknown")
@@ -28,8 +28,7 @@ def examine_recordings(path: Path, describe: bool) -> dict[str, Any]:
     recordings, warnings = find_recordings([path])
     keys = []
     for one in recordings:
-        require_sound(one.path, one.version)
-        keys.append(read_keys(one.path))
+        keys.append(keys_of(require_sound(one.path, one.version), one.path, one.version))
         unknown = int((keys[-1] == UNKNOWN_KEY).sum())
         if unknown:
             where = first_unknown_key(one.path, one.version)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -87,6 +87,10 @@ class Games:
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the cache, of all its games, mapped into memory; by the names of ``ARRAYS``."""
         return {name: _mapped(self.folder / f"{name}.npy", kind) for name, kind in ARRAYS.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: not the arrays, which another process maps for itself."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,7 +95,7 @@ def import_games(
     there = _there(cache, recordings)
     if there is not None:
         return there, warnings
-    partial = cache.with_name(f"{cache.name}.partial")
+    partial = cache.absolute().with_name(f"{cache.absolute().name}.partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
         parts = {one.sha256: partial / f"{one.sha256}.npz" for one in recordings}
@@ -106,12 +106,7 @@ def import_games(
             elif unknown_keys == "error":  # an import that masks may have been interrupted
                 with np.load(parts[one.sha256]) as part:
                     _require_known(one, part["key"])
-        done = len(recordings) - len(jobs)
-        for refusal in spread(decode, jobs):
-            if refusal:
-                raise InputError(refusal)
-            done += 1
-            progress(done, len(recordings))
+        _decode_all(jobs, spread, lambda done: progress(len(recordings) - len(jobs) + done, len(recordings)))
         manifest = _assemble(recordings, parts, partial / "cache")
         if cache.is_dir():
             cache.rmdir()
@@ -120,6 +115,19 @@ def import_games(
         return manifest, warnings
     finally:
         _tidy(partial)
+
+
+def _decode_all(jobs: list[Job], spread: Spread, progress: Callable[[int], None]) -> None:
+    """Decode games; at the first that cannot be, those that are under way are given up."""
+    refusals = iter(spread(decode, jobs))
+    try:
+        for done, refusal in enumerate(refusals, start=1):
+            if refusal:
+                raise InputError(refusal)
+            progress(done)
+    finally:
+        if isinstance(refusals, Generator):
+            refusals.close()
 
 
 def decode(job: Job) -> str | None:
@@ -288,6 +296,8 @@ def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 def _tidy(partial: Path) -> None:
     """Remove what is unfinished, and the folder if nothing finished is in it."""
     shutil.rmtree(partial / "cache", ignore_errors=True)
+    for unfinished in partial.glob("*.tmp"):
+        unfinished.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         partial.rmdir()
 

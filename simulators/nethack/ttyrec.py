@@ -141,7 +141,15 @@ def read_keys(path: Path) -> np.ndarray:
         InputError: The file cannot be used; see ``require_keys``, ``decompressed`` and ``records``.
     """
     version = require_keys(path)
-    content = decompressed(path)
+    return keys_of(decompressed(path), path, version)
+
+
+def keys_of(content: bytes, path: Path, version: int) -> np.ndarray:
+    """Return what ``read_keys`` does, from the decompressed content of a file.
+
+    Raises:
+        InputError: See ``records``.
+    """
     places = [record.payload for record in records(content, path, version) if record.channel == KEY]
     if places and places[-1] + 1 == len(content):
         places.pop()

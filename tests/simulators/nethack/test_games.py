@@ -1,6 +1,7 @@
 """Batches are games from end to end, and depend on nothing but key and number."""
 
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -120,6 +121,14 @@ def test_games_are_selected_and_split_by_game(cache):
         games.select(["1", 1])
     with pytest.raises(InputError, match="1 game cannot be split"):
         games.select(["1"]).split(0, 0.5)
+
+
+def test_another_process_maps_the_arrays_for_itself(cache):
+    games = Games.open(cache).select(["0", "4"])
+    pickled = pickle.dumps(games)
+    assert len(pickled) < 5_000
+    for one, other in zip(next(pickle.loads(pickled).batches(0, 2, 9)), next(games.batches(0, 2, 9)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_numbers_out_of_range_are_refused(cache):
