@@ -172,6 +172,8 @@ def _answer(function: Callable[[Any], Any], connection: Connection) -> None:
         outcome = _attempt(function, config)
         try:
             connection.send(outcome)
+        except ConnectionError:  # whoever asked was killed
+            return
         except (pickle.PicklingError, TypeError, AttributeError):
             connection.send(Outcome(config, error=traceback.format_exc()))
 

@@ -21,6 +21,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -111,7 +112,7 @@ def import_games(
         if cache.is_dir():
             cache.rmdir()
         os.rename(partial / "cache", cache)
-        shutil.rmtree(partial)
+        shutil.rmtree(partial, ignore_errors=True)
         return manifest, warnings
     finally:
         _tidy(partial)
@@ -283,7 +284,7 @@ def _there(cache: Path, recordings: list[Recording]) -> dict[str, Any] | None:
 
 def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Let ``write`` fill a file that appears under its name when it is whole."""
-    unfinished = path.with_name(f"{path.name}.tmp")
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")  # a process of a killed import may go on
     try:
         with unfinished.open("wb") as file:
             write(file)
