@@ -115,13 +115,20 @@ def test_lost_games_are_in_no_mean_and_a_warning(worlds):
         assert part in message
 
 
+def test_where_every_game_is_lost_there_is_no_mean_but_a_report(worlds):
+    told = played("--env", "worlds:Crashing-v0", "--policy", "random", "--seed", "1", "--games", "2", code=1)
+    assert (told["games"], told["lost"], told["return"], told["steps"]) == (2, 2, None, 0)
+    assert told["end"] == {"terminated": 0, "lost": 2}
+    assert "No game of 2 was played to its end." in Path(told["report"]).read_text()
+
+
 def test_the_words_end_with_answer_games_and_report(worlds):
     said = sandtable("play", "--env", "worlds:Lengths-v0", "--policy", "random", "--games", "4", "--workers", "1")
     assert said.code == 0
     lines = said.out.splitlines()
     assert lines[-1].startswith("report: runs/play/")
     assert lines[-2].startswith("games: runs/play/")
-    assert any(line.startswith("random in worlds:Lengths-v0: mean return ") for line in lines)
+    assert any(line.startswith("Mean return ") and "of random in 4 games" in line for line in lines)
     assert any(line.startswith("warning: few_games: 4 games") for line in lines)
 
 
@@ -144,6 +151,34 @@ def test_a_run_that_was_killed_goes_on_with_the_games_that_are_missing(worlds):
     assert Path(told["games_file"]).read_bytes() == Path(
         played(*arguments, "--runs", "others")["games_file"]
     ).read_bytes()  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_so_and_leaves_no_process(worlds):
+    Path("slow.py").write_text("import time\ndef policy(observation):\n    time.sleep(0.01)\n    return 0\n")
+    arguments = ["--env", "worlds:Lengths-v0", "--policy", "slow:policy", "--games", "50"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandtable.cli", "play", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    while not list(Path("runs").glob("play/*/games.jsonl")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)  # standard error closes when the last process that has it has ended
+    assert process.returncode == 130
+    assert said == "sandtable: interrupted; the same command goes on where it stopped\n"
+
+
+@pytest.mark.slow
+def test_a_saved_policy_plays_the_same_games_at_any_width(worlds):
+    sb3 = pytest.importorskip("stable_baselines3", reason="needs the extra rl")
+    sb3.PPO("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu").save("ppo")
+    told = [
+        played("--env", "CartPole-v1", "--policy", "sb3:PPO:ppo.zip", "--trust", "--games", "12", "--envs", envs,
+               "--workers", "1", "--runs", f"{envs}")
+        for envs in (1, 8)
+    ]  # fmt: skip
+    assert Path(told[0]["games_file"]).read_text() == Path(told[1]["games_file"]).read_text()
+    assert "pass --trust" in sandtable("play", "--env", "CartPole-v1", "--policy", "sb3:PPO:ppo").err
 
 
 def refused(*arguments: str, command: tuple[str, ...] = ("play",)) -> str:

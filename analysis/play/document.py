@@ -102,7 +102,7 @@ def warnings(settings: PlaySettings, prepared: Prepared, rows: Sequence[GameRow]
         told.append(("equal_games", "all games came out the same, so more of them tell no more"))
     cut = sum(row.end == "step_limit" for row in finished)
     if cut and (prepared.nethack or settings.max_steps is not None):
-        told.append(("cut_games", f"{_games(cut)} cut by the limit of steps: what more they had brought is not known"))
+        told.append(("cut_games", f"{_games(cut)} cut by the limit of steps: how they would have gone on is not known"))
     if any(row.reproducible is False for row in finished):
         told.append(("not_reproducible", "the environment says that the seeds do not decide everything: another run of "
                      "these games may come out differently"))  # fmt: skip
@@ -119,10 +119,9 @@ def answer(document: dict[str, Any], alpha: float) -> str:
     told, finished = document[name], document["games"] - document["lost"]
     if told is None:
         return f"No game of {document['games']} was played to its end."
-    mean = f"mean {name} {number(told['mean'])}{_ends(told['ci'])}"
-    median = f"median {number(told['median'])}{_ends(told['median_ci'])}"
     return (
-        f"{document['policy']} in {document['env']}: {mean}, {median}, over {_games(finished)} "
+        f"Mean {name} {number(told['mean'])}{_ends(told['ci'])}, median {number(told['median'])}"
+        f"{_ends(told['median_ci'])}, of {document['policy']} in {_games(finished)} of {document['env']} "
         f"({1 - alpha:.0%} intervals)."
     )
 

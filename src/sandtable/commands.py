@@ -302,10 +302,13 @@ def describe(name: Name, output: Output = DEFAULT_OUTPUT) -> int:
 
 def describe_environment(environment_id: str, output: Output) -> int:
     """Print the rules of an environment and its spaces."""
+    import inspect
+
     import gymnasium
 
     env = gymnasium.make(environment_id)
-    card = env.unwrapped.process.card()  # type: ignore[attr-defined]  # every one of ours has a process
+    process = getattr(env.unwrapped, "process", None)  # NetHack is its own world
+    card = process.card() if process is not None else inspect.getdoc(type(env.unwrapped)) or ""
     spaces = {"observation_space": str(env.observation_space), "action_space": str(env.action_space)}
     if output.json:
         print_json({"name": environment_id, "card": card, **spaces})
