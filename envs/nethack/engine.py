@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import weakref
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,9 @@ class Engine:
             self._open(character)
         for array in self.buffers.values():
             array.fill(0)
-        self._sweep()
         self._raw.set_initial_seeds(core, disp, False, level_seed)
         try:
+            self._sweep()
             self._raw.reset(*(() if self.recording is None else (str(self.recording.game),)))
         except (OSError, RuntimeError) as error:
             self.close()
@@ -144,9 +145,9 @@ class Engine:
 
     def _sweep(self) -> None:
         """Remove what earlier games left in the engine's folder: high scores, levels, saved games."""
-        for name in os.listdir(self._folder):
-            if name not in _KEPT:
-                (self._folder / name).unlink()
+        for path in (*self._folder.iterdir(), *(self._folder / "save").iterdir()):
+            if path.name not in _KEPT:
+                path.unlink()
         for name in ("record", "logfile"):
             os.truncate(self._folder / name, 0)
 
@@ -156,11 +157,7 @@ class Engine:
         The library is looked up without loading it, and let go at once: a handle that is held would keep the old game
         in memory through the next reset, and the next one would go on in it.
         """
-        libc = ctypes.CDLL(None)
-        libc.dlopen.restype = libc.dlsym.restype = ctypes.c_void_p
-        libc.dlopen.argtypes = (ctypes.c_char_p, ctypes.c_int)
-        libc.dlsym.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
-        libc.dlclose.argtypes = (ctypes.c_void_p,)
+        libc = _loader()
         handle = libc.dlopen(self._game.dlpath.encode(), os.RTLD_NOLOAD | os.RTLD_LAZY)
         if not handle:
             return False
@@ -172,3 +169,14 @@ class Engine:
             return True
         finally:
             libc.dlclose(handle)
+
+
+@lru_cache(maxsize=1)
+def _loader() -> ctypes.CDLL:
+    """Return the C library, with the types of what it looks libraries up by."""
+    libc = ctypes.CDLL(None)
+    libc.dlopen.restype = libc.dlsym.restype = ctypes.c_void_p
+    libc.dlopen.argtypes = (ctypes.c_char_p, ctypes.c_int)
+    libc.dlsym.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+    libc.dlclose.argtypes = (ctypes.c_void_p,)
+    return libc
