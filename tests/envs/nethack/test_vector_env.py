@@ -20,6 +20,7 @@ from sandtable.envs.nethack.game import ENDS
 from sandtable.envs.nethack.vector_env import NetHackVectorEnv
 from sandtable.simulators.errors import InputError
 
+SCORE, CHALLENGE = "sandtable/NetHackScore-v0", "sandtable/NetHackChallenge-v0"
 SHORT = {"observation": "tty_chars,tty_cursor,blstats", "actions": "keyboard", "prompts": "ask", "max_episode_steps": 9}
 LONG = {"observation": "tty_chars,tty_cursor,blstats"}
 MOVES, QUIT, YES = 16, 65, 7  # numbers of keys in the keyboard: how many steps and runs there are; "quit"; "y"
@@ -114,7 +115,7 @@ def test_rows_are_those_of_gymnasium_s_vector_environment(vector_env, mode):
 
 
 def test_a_list_of_seeds_and_options_by_row_reach_their_rows(vector_env):
-    ours, alone = vector_env(**SHORT), NetHackEnv(**SHORT)
+    ours, alone = vector_env(3, 1, **SHORT), NetHackEnv(**SHORT)
     seen, info = ours.reset(seed=[8, 3, 5])
     assert_row(1, seen, info, *alone.reset(seed=3))
     seen, info = ours.reset(seed=[None, 4, None])
@@ -139,7 +140,7 @@ def assert_row(row, seen, info, expected, told):
 
 
 def test_unseeded_rows_differ(vector_env):
-    _, info = vector_env(**SHORT).reset()
+    _, info = vector_env(3, 1, **SHORT).reset()
     assert len({tuple(seeds) for seeds in info["nethack_seeds"].tolist()}) == 3
 
 
@@ -156,7 +157,7 @@ def test_observations_are_copies_unless_views_are_asked_for(vector_env):
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_games_of_a_worker_that_is_killed_are_lost_and_the_others_do_not_notice(vector_env, mode):
-    ours, undisturbed = (vector_env(4, autoreset_mode=mode, **LONG) for _ in range(2))
+    ours, undisturbed = (vector_env(4, workers, autoreset_mode=mode, **LONG) for workers in (2, 1))
     ours.reset(seed=SEED), undisturbed.reset(seed=SEED)
     moves, lost = keys(12, 4) % MOVES, np.array([True, True, False, False])
     for actions in moves[:4]:
@@ -239,7 +240,39 @@ def test_a_game_that_ended_before_its_worker_died_ended_as_it_did(vector_env, mo
     assert reward.tolist() == [5.0, 5.0, 0.0]
 
 
-@pytest.mark.parametrize("name", ["sandtable/NetHackScore-v0", "sandtable/NetHackChallenge-v0"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [SCORE, CHALLENGE])
+def test_rows_of_many_games_are_those_of_one_that_plays_them_in_turn(games, name):
+    """Twenty seeds, 1,000 random keys each, episode by episode, in vectors of 1, 8 and 32 games."""
+    env = gym.make(name, observation="all", disable_env_checker=True)
+    count, steps = env.action_space.n, 1000
+    actions = np.stack([games.actions_of(seed, steps, count) for seed in range(32)], axis=1)
+    expected = [games.play(env, seed, actions[:, seed]) for seed in range(20)]
+    for num_envs in (1, 8, 32):
+        ours = gym.make_vec(name, num_envs=num_envs, workers=2, observation="all", autoreset_mode="disabled")
+        tales = [games.Tale() for _ in range(min(num_envs, 20))]
+
+        def shown(row, observation, info):
+            return part_of(observation, row), {entry: info[entry][row] for entry in games.TOLD}
+
+        observation, info = ours.reset(seed=0)
+        for row, tale in enumerate(tales):
+            tale.saw(*shown(row, observation, info))
+        for step in range(steps):
+            observation, *said, info = ours.step(actions[step, :num_envs])
+            for row, tale in enumerate(tales):
+                seen, told = shown(row, observation, info)
+                tale.stepped(seen, *(part[row] for part in said), told)
+            ended = said[1] | said[2]
+            if ended.any():
+                observation, info = ours.reset(options={"reset_mask": ended})
+            for row in np.flatnonzero(ended[: len(tales)]):
+                tales[row].saw(*shown(row, observation, info))
+        ours.close()
+        assert [tale.digest for tale in tales] == expected[:num_envs]
+
+
+@pytest.mark.parametrize("name", [SCORE, CHALLENGE])
 def test_both_environments_can_be_made_as_vectors_by_name(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -2,10 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
@@ -134,30 +130,3 @@ def test_nothing_outlives_a_pool(pool, monkeypatch, tmp_path):
     assert not any(map(running, pids))
     assert not list(tmp_path.glob("sandtable*"))
     assert descriptors() == before
-
-
-@pytest.mark.parametrize("end", ["pass", "raise ValueError", "os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 9)"])
-def test_workers_end_with_their_parent(tmp_path, end):
-    (tmp_path / "trade_of_counting.py").write_text(TRADE)
-    code = f"""
-        import os, sys
-        sys.path.insert(0, {str(tmp_path)!r})
-        from sandtable.envs.nethack.shared_memory import *
-        from sandtable.envs.nethack.worker_pool import *
-        fields = [Field("numbers", (4,), "int64")]
-        jobs = [{{"row": row, "fields": fields}} for row in range(2)]
-        pool = WorkerPool("trade_of_counting", jobs, create_memory(fields))
-        pool.exchange(GO)
-        print(*pool.pids, flush=True)
-        {end}
-    """
-    command, env = [sys.executable, "-c", textwrap.dedent(code)], os.environ | {"TMPDIR": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    pids = [int(pid) for pid in done.stdout.split()]
-    assert len(pids) == 2
-    for _ in range(200):
-        if not any(map(running, pids)):
-            break
-        time.sleep(0.01)
-    assert not any(map(running, pids))
-    assert not list(tmp_path.glob("sandtable*"))
