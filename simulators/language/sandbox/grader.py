@@ -7,16 +7,14 @@ byte, and what the kernel says of the worker's time; nothing else of either reac
 """
 
 import contextlib
-import fcntl
 import math
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
@@ -25,7 +23,8 @@ from sandtable.simulators.language.sandbox.codec import CodecError
 from sandtable.simulators.language.sandbox.confinement import LAYERS, Limits
 from sandtable.simulators.language.sandbox.jobs import VERDICTS, encode_judge_job, encode_worker_job
 from sandtable.simulators.language.sandbox.kernel_rules import probe
-from sandtable.simulators.language.sandbox.server import ENDED, REFUSED, REPLY, REQUEST, STARTED
+from sandtable.simulators.language.sandbox.runs import Run
+from sandtable.simulators.language.sandbox.server import REFUSED, REPLY, STARTED
 from sandtable.simulators.language.sandbox.start import Start, choose_backend, start_server
 
 Status = Literal["passed", "failed", "error", "cpu", "memory", "wall", "crash", "judge_error"]
@@ -33,7 +32,7 @@ STATUSES: tuple[Status, ...] = ("passed", "failed", "error", "cpu", "memory", "w
 _JUDGED: dict[int, Status] = {
     code: status for code, verdict in enumerate(VERDICTS, 1) for status in STATUSES if status == verdict
 }
-_WORKER, _JUDGE = b"w", b"j"
+_PATIENCE = 10.0  # seconds for the server to end by itself
 _AHEAD = 8  # verdicts that may wait for an earlier one, for each job that runs
 
 
@@ -79,44 +78,6 @@ class Verdict:
     total_cpu_seconds: float
 
 
-@dataclass
-class _Child:
-    """A process of a running job; `pidfd` is known once it was started, what it used (seconds, bytes) at its end."""
-
-    pidfd: int | None = None
-    ended: bool = False
-    used: float = 0.0
-    peak: int = 0
-
-    def kill(self) -> None:
-        if self.pidfd is not None and not self.ended:
-            with contextlib.suppress(ProcessLookupError):  # it has ended, and the server's word of it is on the way
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-
-
-@dataclass
-class _Run:
-    """A job that runs: its place in the order, its processes, and what is known of it."""
-
-    place: int
-    verdict_pipe: int  # -1 once it has been read
-    started: float
-    deadline: float
-    worker: _Child = field(default_factory=_Child)
-    judge: _Child = field(default_factory=_Child)
-    code: int = 0  # of the judge, as `_JUDGED` reads it; 0: it has sent none
-    late: bool = False
-    over: bool = False  # nothing that is still to come can matter: both processes are to go
-
-    def stop(self) -> None:
-        self.over = True
-        self.worker.kill()
-        self.judge.kill()
-
-    def has_ended(self) -> bool:
-        return self.worker.ended and self.judge.ended
-
-
 class Sandbox:
     """A fork server and what is needed to grade with it; a context manager.
 
@@ -124,10 +85,10 @@ class Sandbox:
         cpu: CPU seconds that a worker may use; the verdict is `cpu` beyond.
         memory: Address space of a worker in MB.
         wall: Seconds after which a job is stopped, whatever it does.
-        jobs: Jobs that run at a time. Verdicts do not depend on it.
+        jobs: Jobs that run at a time, at most 64. Verdicts do not depend on it.
         packages: Packages that programs may import besides the standard library, for example `("numpy",)`.
         backend: `landlock`, `bubblewrap`, or `auto`: the first of them that this machine offers.
-        allow_unsafe: Run even where neither is there: with limits alone, files and network open.
+        allow_unsafe: Run even where neither is there, with what there is: files and network may be open.
         layers: What confines worker and judge (`confinement.LAYERS`); fewer are for tests that show what each stops.
 
     Raises:
@@ -150,10 +111,10 @@ class Sandbox:
             if not least <= value < 1e6:
                 raise InputError(f"{name} {value!r}: it must be at least {least}, and finite")
         require_name("backend", backend, ("auto", "landlock", "bubblewrap"))
-        for layer in layers:
+        self.layers = frozenset(layers)
+        for layer in sorted(self.layers):
             require_name("layer", layer, sorted(LAYERS))
         self.cpu, self.memory, self.wall, self.jobs = float(cpu), int(memory), float(wall), min(int(jobs), 64)
-        self.layers = frozenset(layers)
         self.offers = probe()
         self.backend = choose_backend(self.offers, backend, allow_unsafe)
         self._judge_signal = judge = math.ceil(10.0 + 2.0 * self.cpu)
@@ -165,7 +126,7 @@ class Sandbox:
         self._start = Start(self.backend, self.layers, limits, tuple(packages), self.offers)
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._runs: dict[int, _Run] = {}  # both numbers of a run's children lead to it
+        self._runs: dict[int, Run] = {}  # both numbers of a run's children lead to it
         self._next_number = 0
         self.uid = self.offers.uid
 
@@ -200,7 +161,11 @@ class Sandbox:
                 control.shutdown(socket.SHUT_RDWR)  # the server hears it even if a fork of this process holds it
             control.close()
         if server is not None:
-            server.wait()
+            try:
+                server.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
     @property
     def server_pid(self) -> int | None:
@@ -230,12 +195,12 @@ class Sandbox:
                         if job is None:
                             exhausted = True
                         else:
-                            selector.register(self._begin(job, taken).verdict_pipe, selectors.EVENT_READ)
+                            selector.register(self._begin(job, taken), selectors.EVENT_READ)
                             taken += 1
                     if exhausted and given == taken:
                         return
                     for run in self._watch(selector):
-                        finished[run.place] = self._verdict(run, selector)
+                        finished[run.place] = self._verdict(run)
                     while given in finished:
                         yield finished.pop(given)
                         given += 1
@@ -245,32 +210,23 @@ class Sandbox:
     def _running(self) -> int:
         return len(self._runs) // 2
 
-    def _begin(self, job: Job, place: int) -> _Run:
-        """Hand a job to a fresh worker and a fresh judge."""
+    def _begin(self, job: Job, place: int) -> int:
+        """Hand a job to a fresh worker and a fresh judge; return the pipe of the verdict."""
         assert self._control is not None
         try:
             for_worker = encode_worker_job(job.program, job.setup, job.seed)
             for_judge = encode_judge_job(job.tests, job.entry_point, job.helpers, job.names, job.seed)
         except CodecError as error:
             raise InputError(f"job {place + 1} cannot be graded: {error}") from error
-        verdict_pipe, verdict_end = os.pipe2(os.O_CLOEXEC)
-        channels = [end.detach() for end in socket.socketpair()]
-        worker_job, judge_job = _sealed(for_worker), _sealed(for_judge)
         now = time.monotonic()
-        run = _Run(place, verdict_pipe, now, now + self.wall)
+        run = Run(place, now, now + self.wall)
         number = self._next_number
         self._next_number += 2
         self._runs[number] = self._runs[number + 1] = run
-        try:
-            socket.send_fds(self._control, [REQUEST.pack(_WORKER, number)], [worker_job, channels[0]])
-            socket.send_fds(self._control, [REQUEST.pack(_JUDGE, number + 1)], [judge_job, channels[1], verdict_end])
-        finally:
-            for descriptor in (worker_job, judge_job, *channels, verdict_end):
-                os.close(descriptor)
-        return run
+        return run.begin(self._control, number, for_worker, for_judge)
 
-    def _watch(self, selector: selectors.BaseSelector) -> list[_Run]:
-        """Wait for the next thing to happen; return the runs that are over."""
+    def _watch(self, selector: selectors.BaseSelector) -> list[Run]:
+        """Wait for the next thing to happen; return the runs that have ended, which are forgotten."""
         now = time.monotonic()
         next_deadline = min((run.deadline for run in self._runs.values() if not run.over), default=now + 1.0)
         ended = []
@@ -278,56 +234,50 @@ class Sandbox:
             if key.fileobj is self._control:
                 ended += self._listen()
             else:
-                self._read_code(next(run for run in self._runs.values() if run.verdict_pipe == key.fd), selector)
+                self._read_code(key.fd, selector)
         now = time.monotonic()
         for run in self._runs.values():
             if not run.over and run.deadline <= now:
                 run.late = True
                 run.stop()
+        for run in ended:
+            if run.verdict_pipe is not None:
+                self._read_code(run.verdict_pipe, selector)
+            for number in [number for number, one in self._runs.items() if one is run]:
+                del self._runs[number]
         return ended
 
-    def _read_code(self, run: _Run, selector: selectors.BaseSelector) -> None:
-        """Read the judge's byte, or that there is none, as nobody holds the pipe's other end any more."""
-        byte = os.read(run.verdict_pipe, 1)
-        run.code = byte[0] if byte else 0
-        selector.unregister(run.verdict_pipe)
-        os.close(run.verdict_pipe)
-        run.verdict_pipe = -1
-        run.stop()
+    def _read_code(self, pipe: int, selector: selectors.BaseSelector) -> None:
+        selector.unregister(pipe)
+        next(run for run in self._runs.values() if run.verdict_pipe == pipe).read_code()
 
-    def _listen(self) -> list[_Run]:
+    def _listen(self) -> list[Run]:
         """Take what the server tells of one child; return its run if that has ended with it."""
         assert self._control is not None
         message, pidfds, _, _ = socket.recv_fds(self._control, REPLY.size, 1)
         if not message:
+            self.close()
             raise RuntimeError("the sandbox's server has ended")
-        kind, number, code, cpu, peak = REPLY.unpack(message)
+        kind, number, code, used, peak = REPLY.unpack(message)
+        if kind == REFUSED:
+            self.close()
+            raise RuntimeError(f"a process could not be confined, so it has not run: {os.strerror(code)}")
         run = self._runs[number]
         child = run.judge if number % 2 else run.worker
-        if kind == REFUSED:
-            raise RuntimeError(f"a process could not be confined, and has not run: {os.strerror(code)}")
         if kind == STARTED:
             child.pidfd = pidfds[0]
             if run.over:
                 child.kill()
-        elif kind == ENDED:
-            child.ended, child.used, child.peak = True, cpu, peak
-            if child.pidfd is not None:
-                os.close(child.pidfd)
-            if run.has_ended():
-                return [run]
-        return []
+            return []
+        child.ended, child.used, child.peak = True, used, peak
+        child.close()
+        return [run] if run.has_ended() else []
 
-    def _verdict(self, run: _Run, selector: selectors.BaseSelector) -> Verdict:
-        """Say what became of a run whose processes have both ended, and forget it."""
-        if run.verdict_pipe >= 0:
-            self._read_code(run, selector)
-        for number in [number for number, one in self._runs.items() if one is run]:
-            del self._runs[number]
+    def _verdict(self, run: Run) -> Verdict:
         worker, judge = run.worker.used, run.judge.used
         return Verdict(self._status(run), worker, time.monotonic() - run.started, worker + judge)
 
-    def _status(self, run: _Run) -> Status:
+    def _status(self, run: Run) -> Status:
         """The kernel's clocks come first, then the judge's word; without one, what a limit explains is that limit.
 
         What a program can bring about is never `judge_error`: a judge that its answers have worn out is the program's.
@@ -348,22 +298,10 @@ class Sandbox:
         """Stop what still runs: the jobs were broken off, or their source failed."""
         for run in self._runs.values():
             run.stop()
-        try:
-            while self._runs:
-                for run in self._watch(selector):
-                    self._verdict(run, selector)
-        except (RuntimeError, OSError):
-            self._runs.clear()
-            self.close()
+        with contextlib.suppress(RuntimeError, OSError):
+            while self._runs and self._control is not None:
+                self._watch(selector)
+        for run in self._runs.values():
+            run.close()
+        self._runs.clear()
 
-
-def _sealed(content: bytes) -> int:
-    """A file in memory that holds a job, and that nobody can change."""
-    descriptor = os.memfd_create("job", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-    return descriptor

@@ -1,6 +1,10 @@
 """Verdicts, their order, the clocks, and the refusal where nothing confines."""
 
 import contextlib
+import errno
+import os
+import signal
+import socket
 import sys
 
 import pytest
@@ -9,6 +13,7 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.sandbox.confinement import LAYERS
 from sandtable.simulators.language.sandbox.grader import STATUSES, Job, Sandbox
 from sandtable.simulators.language.sandbox.kernel_rules import Offers, probe
+from sandtable.simulators.language.sandbox.server import REFUSED, REPLY
 from sandtable.simulators.language.sandbox.start import choose_backend
 
 OFFERS = probe()
@@ -133,6 +138,29 @@ def test_a_source_of_jobs_that_fails_leaves_the_sandbox_usable(sandbox):
     with pytest.raises(LookupError):
         list(sandbox.grade(broken()))
     assert [verdict.status for verdict in sandbox.grade([RIGHT])] == ["passed"]
+
+
+def test_a_server_that_ends_is_an_error_and_a_new_one_can_be_started():
+    def jobs():
+        yield RIGHT
+        os.kill(sandbox.server_pid, signal.SIGKILL)
+        yield RIGHT
+
+    sandbox = Sandbox(jobs=1)
+    with sandbox, pytest.raises((RuntimeError, OSError)):
+        list(sandbox.grade(jobs()))
+    with sandbox:
+        assert [verdict.status for verdict in sandbox.grade([RIGHT])] == ["passed"]
+
+
+def test_a_process_that_cannot_be_confined_is_an_error_and_no_verdict(monkeypatch):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sandbox = Sandbox()
+    monkeypatch.setattr(sandbox, "_control", ours)
+    with theirs:
+        theirs.send(REPLY.pack(REFUSED, 0, errno.EPERM, 0.0, 0))
+        with pytest.raises(RuntimeError, match="Operation not permitted"):
+            list(sandbox.grade([RIGHT]))
 
 
 def test_a_closed_sandbox_says_so():
