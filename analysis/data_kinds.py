@@ -77,7 +77,7 @@ def examine_sales(path: str, describe: bool, options: ReadingOptions) -> dict[st
 
 def is_games_cache(path: str) -> bool:
     """Tell whether data is a cache of recorded games."""
-    from sandtable.simulators.nethack.sources import is_cache
+    from sandtable.simulators.nethack.cache import is_cache
 
     return is_cache(Path(path))
 

@@ -19,8 +19,9 @@ import numpy as np
 from sandtable.benchmarks.timing import memory_bandwidth, rates_in_turns, timing
 from sandtable.simulators import compilation
 from sandtable.simulators.data_folder import data_folder
+from sandtable.simulators.nethack.cache import ARRAYS
 from sandtable.simulators.nethack.cells import KEY_FRAME, rebuild
-from sandtable.simulators.nethack.games import ARRAYS, Games
+from sandtable.simulators.nethack.games import Games
 from sandtable.simulators.nethack.import_games import import_games
 from sandtable.simulators.nethack.screens import COLUMNS, ROWS
 

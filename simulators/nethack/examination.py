@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.nethack.cache import ARRAYS, NOBODY_KNOWS
 from sandtable.simulators.nethack.cells import CELLS
-from sandtable.simulators.nethack.games import ARRAYS, Games
-from sandtable.simulators.nethack.import_games import NOBODY_KNOWS
+from sandtable.simulators.nethack.games import Games
 from sandtable.simulators.nethack.keyboard import KEY_NAMES, KEYS, UNKNOWN_KEY
 from sandtable.simulators.nethack.screens import COLUMNS, ROWS
 from sandtable.simulators.nethack.sources import find_recordings

@@ -1,6 +1,5 @@
-"""Recorded games in a cache (see ``import_games``), and batches of them for training."""
+"""Recorded games in a cache (see ``cache``), and batches of them for training."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -11,21 +10,12 @@ import numpy as np
 
 from sandtable.simulators.arrays import Array
 from sandtable.simulators.errors import InputError, require_name
+from sandtable.simulators.nethack.cache import LAYER_QUITS, map_arrays, read_manifest, require_agreement
 from sandtable.simulators.nethack.cells import KEY_FRAME, rebuild
-from sandtable.simulators.nethack.import_games import CELL_ARRAYS, FRAME_ARRAYS, LAYER_QUITS
-from sandtable.simulators.nethack.keyboard import CANONICAL_BYTES, KEYS, UNKNOWN_KEY
+from sandtable.simulators.nethack.keyboard import KEYS, UNKNOWN_KEY
 from sandtable.simulators.nethack.screens import COLUMNS, ROWS
-from sandtable.simulators.nethack.sources import MANIFEST, SCHEMA
 from sandtable.simulators.random import bits, fold_in, make_key
 
-ARRAYS: dict[str, type] = {
-    "game_offset": np.int64,
-    "frame_offset": np.int64,
-    **CELL_ARRAYS,
-    **FRAME_ARRAYS,
-    "sent": np.uint8,
-}
-"""The arrays of a cache, and their types."""
 _FIRST = 1  # stream of the games with which rows begin; rows' own streams are children of stream 0
 
 
@@ -79,14 +69,15 @@ class Games:
             InputError: The folder is no cache, or its arrays disagree with its manifest.
         """
         folder = Path(folder)
-        games = cls(folder, _read_manifest(folder), ())
-        _require_agreement(games)
-        return cls(folder, games.manifest, tuple(range(len(games.manifest["games"]))))
+        manifest = read_manifest(folder)
+        games = cls(folder, manifest, tuple(range(len(manifest["games"]))))
+        require_agreement(folder, manifest, games.arrays)
+        return games
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of the cache, of all its games, mapped into memory; by the names of ``ARRAYS``."""
-        return {name: _mapped(self.folder / f"{name}.npy", kind) for name, kind in ARRAYS.items()}
+        """The arrays of the cache, of all its games, mapped into memory; see ``cache``."""
+        return map_arrays(self.folder)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: not the arrays, which another process maps for itself."""
@@ -271,62 +262,3 @@ class _Order:
 def _shuffled(key: Array, count: int) -> np.ndarray:
     """Return 0 .. count - 1 in a random order, int64 [count]."""
     return np.argsort(bits(np.asarray(key), np.arange(count)), kind="stable")
-
-
-def _mapped(path: Path, kind: type) -> np.ndarray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; import the recordings again") from None
-    except (ValueError, EOFError):
-        raise InputError(f"{path}: truncated, or not a .npy file; import the recordings again") from None
-    if array.dtype != kind:
-        raise InputError(f"{path}: {array.dtype} instead of {np.dtype(kind)}; import the recordings again")
-    return np.asarray(array)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest["schema"] == SCHEMA
-        sound = {"frames", "keys", "games"} <= set(manifest) and all(
-            {"id", "source", "sha256", "frames", "complete"} <= set(game) for game in manifest["games"]
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder}: not a cache of games, it has no {MANIFEST}; see sandtable data import") from None
-    except (ValueError, KeyError, TypeError):
-        known = sound = False
-    if not known:
-        raise InputError(f"{path}: not a manifest of schema {SCHEMA}; import the recordings again")
-    if not sound:
-        raise InputError(f"{path}: something is missing in the manifest; import the recordings again")
-    if manifest["keys"] != list(CANONICAL_BYTES):
-        raise InputError(f"{path}: other keys than the keyboard's {KEYS}; import the recordings again")
-    return dict(manifest)
-
-
-def _require_agreement(games: Games) -> None:
-    """Raise unless the arrays have the sizes that the manifest tells.
-
-    Raises:
-        InputError: The first file that has not.
-    """
-    arrays, folder = games.arrays, games.folder
-    lengths = [game["frames"] for game in games.manifest["games"]]
-    frames, cells = games.manifest["frames"], len(arrays["position"])
-    again = "; import the recordings again"
-    if not lengths or min(lengths) < 1 or sum(lengths) != frames:
-        raise InputError(f"{folder / MANIFEST}: the games have {sum(lengths):,} frames, not {frames:,}{again}")
-    if not np.array_equal(arrays["game_offset"], np.cumsum([0, *lengths])):
-        raise InputError(f"{folder / 'game_offset.npy'}: the games are longer or shorter than in {MANIFEST}{again}")
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(CELL_ARRAYS, (cells,))
-    shapes |= dict.fromkeys([*FRAME_ARRAYS, "sent"], (frames,))
-    shapes |= {"cursor": (frames, 2), "frame_offset": (frames + 1,)}
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            told = f"shape {list(arrays[name].shape)} instead of {list(shape)}"
-            raise InputError(f"{folder / f'{name}.npy'}: {told}, by {MANIFEST}{again}")
-    if arrays["frame_offset"][-1] != cells or arrays["frame_offset"][0] != 0:
-        last = int(arrays["frame_offset"][-1])
-        raise InputError(f"{folder / 'frame_offset.npy'}: {last:,} changed cells, but {cells:,} are there{again}")

@@ -1,16 +1,5 @@
 """From recordings to a cache of decoded frames: each game is played once on nle's terminal, then all are put together.
 
-The cache is a folder:
-
-    manifest.json           schema, number of frames, the bytes of the 118 keys, and the games
-    game_offset.npy         int64 [G + 1], where the frames of a game begin
-    frame_offset.npy        int64 [F + 1], where the changed cells of a frame begin
-    position, character, colour    uint16, uint8, uint8: the changed cells (see ``cells``)
-    cursor, key, score, time, sent    uint8 [F, 2], uint8 [F], int32 [F], int64 [F], uint8 [F]
-
-``key`` is a key's number, 255 for a byte that is none; ``sent`` who pressed it: 0 the agent, 1 a layer at a prompt, 2 a
-layer that quit the game, 3 nobody knows.
-
 While games are imported, those that are done lie in a folder beside it, ``<cache>.partial``, each a file named by the
 SHA-256 of its recording. So an import that was cut goes on where it stopped, to the same bytes. The cache itself
 appears all at once.
@@ -33,22 +22,19 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from sandtable.simulators.errors import InputError, MissingExtraError
+from sandtable.simulators.nethack.assembly import assemble
+from sandtable.simulators.nethack.cache import CELL_ARRAYS, FRAME_ARRAYS, MANIFEST
 from sandtable.simulators.nethack.cells import KEY_FRAME, Changes
-from sandtable.simulators.nethack.keyboard import CANONICAL_BYTES, KEY_OF_BYTE, UNKNOWN_KEY
+from sandtable.simulators.nethack.keyboard import KEY_OF_BYTE, UNKNOWN_KEY
 from sandtable.simulators.nethack.screens import read_screens
-from sandtable.simulators.nethack.sources import MANIFEST, SCHEMA, Recording, find_recordings
+from sandtable.simulators.nethack.sources import Recording, find_recordings
 from sandtable.simulators.nethack.ttyrec import first_unknown_key, require_sound
 
-CELL_ARRAYS: dict[str, type] = {"position": np.uint16, "character": np.uint8, "colour": np.uint8}
-FRAME_ARRAYS: dict[str, type] = {"cursor": np.uint8, "key": np.uint8, "score": np.int32, "time": np.int64}
-AGENT, LAYER_AT_PROMPT, LAYER_QUITS, NOBODY_KNOWS = range(4)
 UnknownKeys = Literal["error", "mask"]
 Spread = Callable[[Callable[["Job"], str | None], Iterable["Job"]], Iterable[str | None]]
 """What calls a function on each of many jobs, such as the built-in ``map``."""
 
 _TURN = re.compile(rb"T:(\d+)")
-_QUIT = re.compile(rb"\xf1y[ \x1b\r]*\Z")
-"""How NLE ends a game that is not over: M-q, y, and whatever dismisses what is then shown."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +94,7 @@ def import_games(
                 with np.load(parts[one.sha256]) as part:
                     _require_known(one, part["key"])
         _decode_all(jobs, spread, lambda done: progress(len(recordings) - len(jobs) + done, len(recordings)))
-        manifest = _assemble(recordings, parts, partial / "cache")
+        manifest = assemble(recordings, parts, partial / "cache")
         if cache.is_dir():
             cache.rmdir()
         os.rename(partial / "cache", cache)
@@ -174,93 +160,10 @@ def _last_turn(chars: np.ndarray, before: int) -> int:
     return before
 
 
-def who_pressed(key: np.ndarray, sent: tuple[tuple[int, int], ...] | None) -> np.ndarray:
-    """Return who pressed each key of a game, uint8 [T].
-
-    Args:
-        key: The numbers of the keys, uint8 [T].
-        sent: (position, kind) of the keys that a layer sent; None if nobody wrote that down. Then only keys can be told
-            by which NLE quits a game that is not over.
-    """
-    if sent is None:
-        who = np.full(len(key), NOBODY_KNOWS, np.uint8)
-        table = np.array([*CANONICAL_BYTES, *[0] * (256 - len(CANONICAL_BYTES))], np.uint8)
-        quitting = _QUIT.search(table[key[-100:]].tobytes())
-        if quitting:
-            who[len(who) - (quitting.end() - quitting.start()) :] = LAYER_QUITS
-        return who
-    who = np.full(len(key), AGENT, np.uint8)
-    for position, kind in sent:
-        if position < len(who):
-            who[position] = kind
-    return who
-
-
-def is_complete(score: np.ndarray, turn: int, account_turns: int | None) -> bool:
-    """Tell whether a recording goes to the end of its game: to the final score 0, and to NetHack's last turn.
-
-    Args:
-        score: int32 [T].
-        turn: The last turn that was shown, -1 if none was.
-        account_turns: How many turns NetHack counted; None if unknown. Then a score must have been lost at the end.
-    """
-    if score[-1] != 0:
-        return False
-    return bool((score > 0).any()) if account_turns is None or turn < 0 else turn >= account_turns
-
-
 def _require_known(recording: Recording, key: np.ndarray) -> None:
     if (key == UNKNOWN_KEY).any():
         where = first_unknown_key(recording.path, recording.version)
         raise InputError(f"{where} is none of the keyboard's 118; with --unknown-keys mask it is masked")
-
-
-def _assemble(recordings: list[Recording], parts: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Write the arrays of all games, then the manifest, and return it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    sizes, counts, games = [], [], []
-    for one in recordings:
-        with np.load(parts[one.sha256]) as part:
-            score, turn = part["score"], int(part["turn"])
-            counts.append(part["count"])
-        sizes.append(len(score))
-        account = one.account
-        games.append(
-            {
-                "id": one.id,
-                "source": str(one.path),
-                "sha256": one.sha256,
-                "frames": len(score),
-                "complete": is_complete(score, turn, account.turns if account else None),
-                "role": account.role if account else None,
-                "race": account.race if account else None,
-                "score": account.points if account else None,
-                "turns": account.turns if account else None,
-            }
-        )
-    frames, cells = sum(sizes), int(sum(count.sum() for count in counts))
-    np.save(folder / "game_offset.npy", np.cumsum([0, *sizes], dtype=np.int64))
-    np.save(folder / "frame_offset.npy", np.cumsum(np.concatenate([[0], *counts]), dtype=np.int64))
-    types: dict[str, type] = CELL_ARRAYS | FRAME_ARRAYS | {"sent": np.uint8}
-    with contextlib.ExitStack() as stack:
-        files = {name: stack.enter_context((folder / f"{name}.npy").open("wb")) for name in types}
-        for name, kind in types.items():
-            shape = (cells,) if name in CELL_ARRAYS else (frames, 2) if name == "cursor" else (frames,)
-            _write_header(files[name], np.dtype(kind), shape)
-        for one in recordings:
-            with np.load(parts[one.sha256]) as part:
-                for name in CELL_ARRAYS | FRAME_ARRAYS:
-                    files[name].write(part[name].data)
-                files["sent"].write(who_pressed(part["key"], one.sent).data)
-    manifest = {"schema": SCHEMA, "frames": frames, "keys": list(CANONICAL_BYTES), "games": games}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return manifest
-
-
-def _write_header(file: IO[bytes], kind: np.dtype, shape: tuple[int, ...]) -> None:
-    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _there(cache: Path, recordings: list[Recording]) -> dict[str, Any] | None:

@@ -18,7 +18,6 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.nethack.ttyrec import require_keys, version_of
 
 GAME_FILE, GAME_SCHEMA = "game.json", "sandtable.nethack-game/1"
-MANIFEST, SCHEMA = "manifest.json", "sandtable.nethack-cache/1"
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,6 @@ def find_recordings(sources: Sequence[Path]) -> tuple[list[Recording], list[str]
 def natural(name: str) -> tuple[Any, ...]:
     """Return what sorts names by the numbers in them: ``"2"`` before ``"10"``."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
-
-
-def is_cache(path: Path) -> bool:
-    """Tell whether a path is a cache of imported games, by its manifest or the first of its arrays."""
-    try:
-        return (path / "game_offset.npy").is_file() or SCHEMA in (path / MANIFEST).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return False
 
 
 def is_source(path: Path) -> bool:

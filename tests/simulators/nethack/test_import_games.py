@@ -13,7 +13,7 @@ import pytest
 from sandtable.simulators.errors import InputError, MissingExtraError
 from sandtable.simulators.nethack import import_games as module
 from sandtable.simulators.nethack.games import Games
-from sandtable.simulators.nethack.import_games import decode, import_games, is_complete, who_pressed
+from sandtable.simulators.nethack.import_games import decode, import_games
 from sandtable.simulators.nethack.keyboard import CANONICAL_BYTES, KEY_OF_BYTE
 from sandtable.simulators.nethack.screens import read_screens
 
@@ -90,7 +90,7 @@ def test_an_import_that_was_cut_goes_on_to_the_same_bytes(games, tmp_path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "decode", cut_short)
-        patch.setattr(module, "_assemble", cut_while_put_together)
+        patch.setattr(module, "assemble", cut_while_put_together)
         with pytest.raises(KeyboardInterrupt):
             import_games([games], tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
@@ -177,30 +177,6 @@ def test_who_pressed_a_key_is_what_game_json_says(games, tmp_path):
     opened = Games.open(tmp_path / "cache")
     assert opened.arrays["sent"].tolist() == [0, 1, 0, 2]
     assert next(opened.batches(0, 1, 4)).mask[0].tolist() == [True, True, True, False]
-
-
-def test_without_game_json_only_the_keys_by_which_nle_quits_are_told():
-    """NLE 1.3.0 ends a game that is not over by M-q and y, and dismisses what is then shown."""
-    played = KEY_OF_BYTE[[ord("j"), 32, ord("q") | 0x80, ord("y"), 32, 27, 32]]
-    assert who_pressed(played, None).tolist() == [3, 3, 2, 2, 2, 2, 2]
-    assert who_pressed(played[:2], None).tolist() == [3, 3]
-    assert who_pressed(np.append(played, KEY_OF_BYTE[106]), None).tolist() == [3] * 8
-
-
-@pytest.mark.parametrize(
-    ("score", "turn", "turns", "complete"),
-    [
-        ([1, 5, 0], 30, 30, True),
-        ([1, 5, 5], 30, 30, False),  # without the final score 0
-        ([1, 5, 0], 29, 30, False),  # before NetHack's last turn
-        ([0, 0, 0], 30, 30, True),
-        ([1, 5, 0], 30, None, True),
-        ([0, 0, 0], 30, None, False),  # may be the beginning of a game
-        ([1, 5, 0], -1, 30, True),  # no turn is shown
-    ],
-)
-def test_a_game_is_complete_when_it_goes_to_its_end(score, turn, turns, complete):
-    assert is_complete(np.array(score, np.int32), turn, turns) is complete
 
 
 def test_a_ttyrec4_gives_the_frames_of_its_ttyrec3(write_game, ttyrec, tmp_path):

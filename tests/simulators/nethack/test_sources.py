@@ -4,7 +4,8 @@ import shutil
 import pytest
 
 from sandtable.simulators.errors import InputError
-from sandtable.simulators.nethack.sources import find_recordings, is_cache, is_source, natural
+from sandtable.simulators.nethack.cache import is_cache
+from sandtable.simulators.nethack.sources import find_recordings, is_source, natural
 
 
 def test_games_are_named_by_their_folders_and_sorted_by_number(write_game, ttyrec, tmp_path):
