@@ -131,20 +131,26 @@ def test_observations_are_arrays_of_their_own(make):
 
 
 def test_the_final_observation_is_that_of_the_episode_which_ended():
-    """In Gymnasium's vector environment nle's own shows the reset's observation there."""
+    """In both libraries' vector environments nle's own shows the next episode's first observation there."""
+    vec_env = pytest.importorskip("stable_baselines3.common.vec_env", reason="needs the extra rl")
     envs = [lambda: NetHackEnv(max_episode_steps=4)] * 2
     vector = gym.vector.SyncVectorEnv(envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
-    alone = NetHackEnv(max_episode_steps=4)
+    stable_baselines, alone = vec_env.DummyVecEnv(envs), NetHackEnv(max_episode_steps=4)
+    stable_baselines.seed(3)
+    stable_baselines.reset()
     vector.reset(seed=3)
     alone.reset(seed=3)
     for action in (1, 2, 3, 4):
         _, _, _, truncated, info = vector.step(np.array([action, action]))
+        *_, told = stable_baselines.step(np.array([action, action]))
         last = alone.step(action)
     assert truncated.all()
-    assert same(info["final_obs"][0], last[0])
     assert last[0]["blstats"][20] > 0
-    vector.close()
-    alone.close()
+    assert same(info["final_obs"][0], last[0])
+    assert same(told[0]["terminal_observation"], last[0])
+    assert told[0]["TimeLimit.truncated"]
+    for one in (vector, stable_baselines, alone):
+        one.close()
 
 
 def test_gymnasium_s_limit_ends_a_recorded_game_whole(make, tmp_path):
