@@ -56,7 +56,7 @@ def read_screens(
         size: Rows and columns of the terminal.
 
     Raises:
-        InputError: The file is not whole.
+        InputError: The file is not whole; blocks that were read before may have been yielded.
         MissingExtraError: nle is not installed.
     """
     converter = _loaded(path, version, size)

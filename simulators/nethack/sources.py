@@ -106,7 +106,7 @@ def read_account(recording: Path) -> tuple[Account | None, str | None]:
         if line.strip()
     ]
     alone = len(rows) == 1 and "ttyrecname" not in rows[0]
-    row = next((row for row in rows if alone or row.get("ttyrecname") == recording.name), None)
+    row = next((row for row in reversed(rows) if alone or row.get("ttyrecname") == recording.name), None)
     if row is None:
         reason = "is empty" if not rows else f"has no line of {recording.name}"
         return None, f"{path}: the file {reason}; role, race, score and turns are unknown"

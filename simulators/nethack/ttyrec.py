@@ -127,7 +127,7 @@ def without_strategy(content: bytes, path: Path) -> bytes:
 
 
 def read_keys(path: Path) -> np.ndarray:
-    """Return the keys of a recording alone, a hundred times as fast as with their screens.
+    """Return the keys of a recording alone: without its screens, so several times as fast, and without nle.
 
     As with nle's converter, the last record of a file does not count.
 
