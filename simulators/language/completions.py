@@ -11,7 +11,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Greedy:
-    """The completion that a model gives at temperature 0, and what is known of it; see ``Prompt``."""
+    """The completion that a model gives at temperature 0, and what is known of it; the names are those of ``Prompt``."""
 
     completion: str
     reward: float | None = None
@@ -23,6 +23,7 @@ class Greedy:
     answer: str | None = None
     visible: int | None = None
     signature: str | None = None
+    others: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

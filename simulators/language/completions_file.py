@@ -102,8 +102,8 @@ def to_fields(prompt: Prompt) -> dict[str, Any]:
     for name in [one.name for one in fields(Prompt) if one.name in _KNOWN]:
         value = getattr(prompt, name)
         if name == "greedy" and value is not None:
-            value = {one.name: getattr(value, one.name) for one in fields(Greedy)}
-            value = {key: one for key, one in value.items() if one is not None}
+            known = {one.name: getattr(value, one.name) for one in fields(Greedy) if one.name != "others"}
+            value = {key: one for key, one in known.items() if one is not None} | dict(value.others)
         if value is not None and (name != "preferences" or value):
             told[name] = value
     return told | dict(prompt.others)
@@ -145,7 +145,8 @@ def _greedy(line: JsonLine, field: str, value: Any) -> Greedy:
         for name, plural in SINGULAR.items()
         if value.get(name) is not None
     }
-    return Greedy(value["completion"], **told)
+    others = {name: one for name, one in value.items() if name not in SINGULAR and name != "completion"}
+    return Greedy(value["completion"], others=others, **told)
 
 
 def _source(line: JsonLine, field: str, value: Any) -> Mapping[str, Any]:

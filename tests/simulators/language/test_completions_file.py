@@ -43,7 +43,7 @@ def language_data():
 
 
 def test_every_field_is_read_and_unknown_ones_are_kept(read):
-    greedy = {"completion": "2", "reward": 1, "logprob": -0.5, "tokens": 1, "finish": "stop", "visible": 1}
+    greedy = {"completion": "2", "own": [1], "reward": 1, "logprob": -0.5, "tokens": 1, "finish": "stop", "visible": 1}
     (prompt,) = read(
         LINE | {
             "rewards": [1, None], "verdicts": ["passed", None], "logprobs": [-1, -2.5], "sampling_logprobs": [-1, -2],
@@ -55,7 +55,8 @@ def test_every_field_is_read_and_unknown_ones_are_kept(read):
     assert prompt.completions == ("2", "3")
     assert prompt.rewards == (1.0, None)
     assert (prompt.finish, prompt.visible, prompt.signatures) == (("stop", "length"), (1, 0), (None, "x"))
-    assert prompt.greedy == Greedy("2", reward=1.0, logprob=-0.5, tokens=1, finish="stop", visible=1)
+    known = {"reward": 1.0, "logprob": -0.5, "tokens": 1, "finish": "stop", "visible": 1}
+    assert prompt.greedy == Greedy("2", others={"own": [1]}, **known)
     assert prompt.preferences == ((0, 1),)
     assert (prompt.split, prompt.group, prompt.task_id) == ("test", "g", "t")
     assert prompt.source == {"model": "m", "temperature": 0.8}
@@ -159,7 +160,8 @@ def test_what_is_written_is_read_again(tmp_path_factory, completions, others):
     """Also halves of surrogate pairs, NUL and line separators, which JSON holds."""
     path = tmp_path_factory.mktemp("written") / "completions.jsonl"
     rewards = tuple(0.1 if i % 2 else None for i in range(len(completions)))
-    prompt = Prompt("id", "p", tuple(completions), rewards=rewards, greedy=Greedy("g"), others=others, line=1)
+    greedy = Greedy("g", others=others)
+    prompt = Prompt("id", "p", tuple(completions), rewards=rewards, greedy=greedy, others=others, line=1)
     write_completions(path, [prompt])
     assert read_completions(path).prompts == (prompt,)
     assert is_completions(path)
