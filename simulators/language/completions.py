@@ -11,7 +11,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Greedy:
-    """The completion that a model gives at temperature 0, and what is known of it; the names are those of ``Prompt``."""
+    """The completion that a model gives at temperature 0, and what is known of it; see ``Prompt`` for the names."""
 
     completion: str
     reward: float | None = None
