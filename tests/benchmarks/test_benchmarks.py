@@ -35,7 +35,7 @@ def test_every_benchmark_runs_and_gives_rows_of_one_shape(name):
 
 
 def test_an_unknown_benchmark_is_refused():
-    with pytest.raises(InputError, match="there are gpu, inventory"):
+    with pytest.raises(InputError, match="there are bandit, gpu, grade, inventory"):
         find_benchmarks("speed")
 
 
