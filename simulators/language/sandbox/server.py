@@ -66,7 +66,8 @@ def main(settings: dict[str, Any]) -> None:
     confinement = importlib.import_module(f"{PACKAGE}.confinement")
     mains = {role: importlib.import_module(name).main for role, name in settings["roles"].items()}
     for name in _PRELOADED:
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # an interpreter that was built without it
+            importlib.import_module(name)
     _import_packages(settings["packages"])
     identity = confinement.server_identity(tuple(settings["readable"]))
     confinement.drop_bounding_set()

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from sandtable.simulators.errors import InputError
+from sandtable.simulators.language.sandbox import grader
 from sandtable.simulators.language.sandbox.confinement import LAYERS
 from sandtable.simulators.language.sandbox.grader import STATUSES, Job, Sandbox
 from sandtable.simulators.language.sandbox.kernel_rules import Offers, probe
@@ -179,6 +180,15 @@ def test_where_nothing_confines_nothing_runs_unless_it_is_asked_for():
     with pytest.raises(InputError, match=r"landlock: the kernel does not offer it.*--allow-unsafe"):
         choose_backend(nothing, "auto", allow_unsafe=False)
     assert choose_backend(nothing, "auto", allow_unsafe=True) == "none"
+
+
+def test_where_it_is_asked_for_programs_run_with_what_there_is(monkeypatch):
+    nothing = Offers(0, False, None, os.geteuid(), ("landlock: the kernel does not offer it",))
+    monkeypatch.setattr(grader, "probe", lambda: nothing)
+    with Sandbox(allow_unsafe=True, cpu=1) as one:
+        assert one.description["backend"] == "none"
+        assert one.description["seccomp"] is False
+        assert [verdict.status for verdict in one.grade(STATUS_OF.values())] == [*STATUS_OF]
 
 
 def test_bubblewrap_replaces_landlock_and_seccomp_is_needed_with_both():

@@ -20,6 +20,7 @@ ATTACKS = {
     "netlink": ("seccomp", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()"),
     "abstract socket": ("seccomp scope", "socket.socket(socket.AF_UNIX).connect(chr(0) + '@ABSTRACT@')"),
     "socket in a folder": (FILES, "socket.socket(socket.AF_UNIX).bind(FOLDER + '/socket')"),
+    "message with flags": ("seccomp", "call('send', 4, b'', 0, 0)"),
     "socket pair": ("seccomp", "socket.socketpair()"),
     "SysV shared memory": ("seccomp", "call('shmctl', call('shmget', 0, 4096, 0o1600), 0, None)"),
     "SysV semaphores": ("seccomp", "call('semctl', call('semget', 0, 1, 0o1600), 0, 0)"),
@@ -95,7 +96,7 @@ ATTACKS = {
         """,
         "root",
     ),
-    "user namespace": ("seccomp", "call('unshare', 0x10000000)"),
+    "user namespace": ("seccomp identity", "call('unshare', 0x10000000)", "root"),
     "network namespace": ("seccomp identity", "call('unshare', 0x40000000)", "root"),
     "mount": (
         "seccomp identity landlock",

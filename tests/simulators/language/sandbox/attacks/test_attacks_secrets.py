@@ -3,6 +3,8 @@
 Every entry names the layers that stop an attack, and its source.
 """
 
+from pathlib import Path
+
 import pytest
 
 from sandtable.simulators.data_folder import data_folder
@@ -13,6 +15,8 @@ from sandtable.simulators.language.sandbox.kernel_rules import probe
 confined = pytest.mark.skipif(bool(probe().missing), reason="; ".join(probe().missing))
 
 PROCESSES = "seccomp scope landlock dumpable identity"
+YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+TRACERS = "root" if YAMA.exists() and int(YAMA.read_text()) > 0 else "all"  # who may look into another process at all
 VECTORS = """
         class Vector(ctypes.Structure):
             _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
@@ -28,10 +32,10 @@ ATTACKS = {
     "installed packages": ("landlock", "assert 'pyseccomp.py' in os.listdir('@PACKAGES@')"),
     "source of an installed package": ("landlock", "assert open('@PACKAGES@/pyseccomp.py').read()"),
     "environment of this process": ("landlock dumpable identity", "assert open('/proc/self/environ', 'rb').read()"),
-    "environment of the parent": (PROCESSES, "assert open(f'/proc/{os.getppid()}/environ', 'rb').read()"),
-    "environment of the grader": (PROCESSES, "assert b'of the grader' in open('/proc/@GRADER@/environ', 'rb').read()"),
+    "environment of the parent": (PROCESSES, "assert open(f'/proc/{os.getppid()}/environ', 'rb').read()", TRACERS),
+    "environment of the grader": (PROCESSES, "assert b'grader' in open('/proc/@GRADER@/environ', 'rb').read()", TRACERS),
     "commands of others": ("landlock", "assert open('/proc/@GRADER@/cmdline', 'rb').read()"),
-    "descriptors of the parent": (PROCESSES, "assert os.listdir(f'/proc/{os.getppid()}/fd')"),
+    "descriptors of the parent": (PROCESSES, "assert os.listdir(f'/proc/{os.getppid()}/fd')", TRACERS),
     "what is mounted": ("landlock dumpable", "assert open('/proc/self/mounts').read()"),
     "own memory as a file": ("landlock dumpable identity", "open('/proc/self/mem', 'rb')"),
     "memory of the parent as a file": (
@@ -41,15 +45,17 @@ ATTACKS = {
             file.seek(id(None))
             assert file.read(8)
         """,
+        TRACERS,
     ),
-    "ptrace of the parent": (PROCESSES, "call('ptrace', 0x4206, os.getppid(), 0, 0)"),
-    "ptrace of the grader": (PROCESSES, "call('ptrace', 0x4206, @GRADER@, 0, 0)"),
+    "ptrace of the parent": (PROCESSES, "call('ptrace', 0x4206, os.getppid(), 0, 0)", TRACERS),
+    "ptrace of the grader": (PROCESSES, "call('ptrace', 0x4206, @GRADER@, 0, 0)", TRACERS),
     "memory of the parent": (
         PROCESSES,
         f"""
         {VECTORS.strip()}
         call("process_vm_readv", os.getppid(), ours, count, theirs, count, zero)
         """,
+        TRACERS,
     ),
     "memory of the judge": (
         PROCESSES,
@@ -60,8 +66,9 @@ ATTACKS = {
                 return 1
         raise PermissionError
         """,
+        TRACERS,
     ),
-    "descriptor of the parent": (PROCESSES, "call('syscall', 438, os.pidfd_open(os.getppid()), 0, 0)"),
+    "descriptor of the parent": (PROCESSES, "call('syscall', 438, os.pidfd_open(os.getppid()), 0, 0)", TRACERS),
 }
 
 
