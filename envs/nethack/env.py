@@ -28,7 +28,8 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
     ``reproducible``; when an episode ends, also ``episode_return`` and ``episode_length``.
 
     A game that is given up, by ``reset`` or ``close`` before its end, is quit if it is recorded, so that its files are
-    whole. ``gym.make(id, max_episode_steps=k)`` sets the limit, as the argument of that name does. It pickles, and copies between episodes, by its arguments; a game that is being played cannot be copied.
+    whole; so it is when Gymnasium's ``TimeLimit`` ended the episode (``gym.make(id, max_episode_steps=k)`` keeps k to
+    itself). It pickles, and copies between episodes, by its arguments; a game that is being played cannot be copied.
 
     Args:
         arguments: Those of ``NetHackSettings``.
@@ -72,8 +73,6 @@ class NetHackEnv(gym.Env[dict[str, np.ndarray], Any]):
         else:
             self._episode += 1
         seeds = asked.seeds or nethack_seeds(self._seed, self._episode)
-        if self.spec is not None and self.spec.max_episode_steps is not None:  # Gymnasium's own argument of that name
-            self.game.limit = self.spec.max_episode_steps
         self.game.start(seeds, asked.level_seed, asked.character)
         self._show()
         return self._observation(), self._info()

@@ -48,13 +48,12 @@ class Game:
         keys: Keys pressed in this game, by the agent and by this layer.
         sent: Of the keys that this layer pressed, the position among all (from 0), and ``AT_PROMPT`` or ``CLOSING``.
         live: Whether a game is being played.
-        limit: Steps after which an episode is truncated.
     """
 
     def __init__(self, settings: NetHackSettings, buffers: dict[str, np.ndarray]) -> None:
         own = {name: np.zeros(*OBSERVATIONS[name][:2]) for name in _RULED_BY if name not in buffers}
         self.settings, self.engine = settings, Engine(settings, buffers | own)
-        self.limit = settings.max_episode_steps
+        self._limit = settings.max_episode_steps
         arrays = self.engine.buffers
         self._stats, self._message = arrays["blstats"], arrays["message"]
         self._last_stats = np.zeros_like(self._stats)  # those of the last screen that showed a game
@@ -141,7 +140,7 @@ class Game:
             self._last_stats[:] = self._stats
         if over:
             return self._game_ended(reward)
-        if self.steps >= self.limit:
+        if self.steps >= self._limit:
             return self._truncate(reward, "step_limit")
         if self._timeout is not None and self._idle >= self._timeout:
             return self._truncate(reward, "no_progress")
