@@ -129,8 +129,9 @@ def landlock_ruleset(layers: frozenset[str], readable: tuple[str, ...]) -> int |
 def seccomp_program() -> bytes:
     """The allow-list as BPF instructions, which a child can load with a single call.
 
-    Files can be opened for reading alone; sockets can be read and written, never addressed; a lock that would have to
-    wait for another thread (there is none) aborts.
+    Files can be opened for reading alone; the one socket there is can be read and written like a file, so nothing of
+    what only sockets have (addresses, flags such as MSG_OOB) is in reach; a lock that would have to wait for another
+    thread (there is none) aborts.
 
     Raises:
         ImportError: The package pyseccomp is missing.
@@ -150,8 +151,6 @@ def seccomp_program() -> bytes:
     rules.add_rule(allow, "futex", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _FUTEX_OPERATION, _FUTEX_WAKE))
     nothing = pyseccomp.EQ, 0
     rules.add_rule(allow, "prlimit64", pyseccomp.Arg(0, *nothing), pyseccomp.Arg(2, *nothing))
-    rules.add_rule(allow, "sendto", pyseccomp.Arg(4, *nothing))
-    rules.add_rule(allow, "recvfrom", pyseccomp.Arg(4, *nothing))
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
         file.seek(0)

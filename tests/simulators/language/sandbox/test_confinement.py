@@ -71,8 +71,8 @@ def test_the_list_of_system_calls_has_none_that_reaches_beyond_the_process():
     reaching = {
         "kill", "tkill", "tgkill", "fork", "vfork", "clone", "clone3", "execve", "execveat", "ptrace",
         "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "socket",
-        "connect", "bind", "sendmsg", "sendmmsg", "shmget", "semget", "msgget", "mq_open", "add_key",
-        "keyctl", "memfd_create", "inotify_init1", "io_uring_setup", "symlinkat", "renameat2", "truncate",
+        "connect", "bind", "sendto", "recvfrom", "sendmsg", "sendmmsg", "shmget", "semget", "msgget", "mq_open",
+        "add_key", "keyctl", "memfd_create", "inotify_init1", "io_uring_setup", "symlinkat", "renameat2", "truncate",
         "ftruncate", "fchmodat", "utimensat", "unshare", "setns", "mount", "setuid", "setresuid",
         "setrlimit", "prctl", "seccomp", "bpf", "userfaultfd", "perf_event_open", "open", "creat", "ioctl",
         "nanosleep", "clock_nanosleep", "poll", "select", "epoll_wait", "pause", "setitimer",
