@@ -7,7 +7,7 @@ its seed, its step, and what was observed in it. So a game comes out the same wh
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -39,6 +39,10 @@ class Policy(Protocol):
     @property
     def source(self) -> str:
         """What it does, as text: two policies of the same text are the same."""
+
+    @property
+    def batched(self) -> bool:
+        """Whether it gains from acting in several games at once; it must not play otherwise for it."""
 
     def act(self, turns: Sequence[Turn]) -> list[Any]:
         """Return one action a game, each in the action space; the games' memories may be changed.
@@ -127,6 +131,7 @@ class UserFunction:
     name: str
     source: str
     function: Callable[[Any], Any]
+    batched: ClassVar[bool] = False
 
     def act(self, turns: Sequence[Turn]) -> list[Any]:
         """See ``Policy``."""
@@ -149,6 +154,7 @@ class UserClass:
     source: str
     kind: Callable[..., Any]
     spaces: dict[str, gym.Space[Any]]
+    batched: ClassVar[bool] = False
 
     def act(self, turns: Sequence[Turn]) -> list[Any]:
         """See ``Policy``."""
@@ -190,6 +196,8 @@ def checked_action(action: Any, space: gym.Space[Any], policy: str, turn: Turn) 
         action = action.detach().cpu().numpy()
     usable = action
     if isinstance(space, gym.spaces.Discrete):
+        if isinstance(action, int | np.integer) and space.start <= action < space.start + space.n:
+            return action
         number = np.asarray(action)
         if number.size == 1 and number.dtype.kind in "iub":
             usable = number.reshape(()).astype(space.dtype)[()]

@@ -29,7 +29,7 @@ class RandomPolicy:
         InputError: The space is of another kind.
     """
 
-    source = "random"
+    source, batched = "random", False
 
     def __init__(self, action_space: gym.Space[Any]) -> None:
         self._parts = _parts(action_space)

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -86,6 +86,7 @@ class SavedPolicy:
 
     saved: Saved
     deterministic: bool
+    batched: ClassVar[bool] = False
 
     @classmethod
     def serving(

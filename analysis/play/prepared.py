@@ -25,6 +25,7 @@ class Prepared:
         policy: As the user named it.
         options: How the policy is loaded.
         source: What the policy does, as text.
+        batched: Whether the policy gains from acting in several games at once.
         nethack: Whether the game is NetHack.
         versions: Of the packages that decide how a game goes, None where one does not take part.
     """
@@ -33,6 +34,7 @@ class Prepared:
     policy: str
     options: PolicyOptions
     source: str
+    batched: bool
     nethack: bool
     versions: dict[str, str | None]
 
@@ -76,7 +78,7 @@ def prepare(settings: GameSettings) -> Prepared:
             raise InputError(f"--env {choice.id}: it cannot be reset: {on_one_line(error)}") from error
         finally:
             close_quietly(env)
-    return Prepared(choice, settings.policy, options, policy.source, nethack, versions(nethack))
+    return Prepared(choice, settings.policy, options, policy.source, policy.batched, nethack, versions(nethack))
 
 
 def versions(nethack: bool) -> dict[str, str | None]:

@@ -63,7 +63,8 @@ def run_play(
     if seeds:
         kept.mend()
         progress(len(kept.rows), settings.games, {})
-    for row in played(job, seeds, settings.envs, settings.workers) if seeds else ():
+    seats = settings.envs if prepared.batched else settings.workers  # turns among engines empty the caches
+    for row in played(job, seeds, seats, settings.workers) if seeds else ():
         kept.append(row)
         progress(len(kept.rows), settings.games, {})
     rows = [kept.rows[seed] for seed in sorted(kept.rows)]

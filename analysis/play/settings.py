@@ -37,7 +37,8 @@ class PlaySettings(GameSettings):
     """Which games are played, and how they are judged.
 
     Attributes:
-        envs: Games that are under way at the same time; what comes out does not depend on it.
+        envs: Games under way at the same time, for policies that act in many at once (none of those above does);
+            what comes out does not depend on it.
         alpha: Intervals hold the truth with probability 1 - alpha.
     """
 

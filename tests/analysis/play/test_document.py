@@ -12,7 +12,7 @@ from sandtable.analysis.play.settings import PlaySettings
 
 
 def told(rows: list[GameRow], nethack: bool = False, **settings: object) -> dict:
-    prepared = Prepared(EnvironmentChoice("Any-v0", {}), "random", PolicyOptions(), "random", nethack, {})
+    prepared = Prepared(EnvironmentChoice("Any-v0", {}), "random", PolicyOptions(), "random", False, nethack, {})
     return document(PlaySettings(env="Any-v0", policy="random", **settings), prepared, rows, "games.csv", "report.html")
 
 

@@ -117,9 +117,14 @@ def test_nle_dataset_indexes_the_games(folder):
         assert frames[number] == game["length"] + len(game["sent"])
 
 
-def test_the_recorded_games_are_those_that_are_played(folder):
+def test_the_recorded_games_are_those_that_are_played_and_told_of_in_nethack_s_terms(folder):
     recorded("out", *SHORT, "--games", "2")
     told = json.loads(sandtable("play", *SHORT, "--games", "2", "--json").out)
+    assert told["end"] == {"death": 0, "ascended": 0, "quit": 0, "step_limit": 2, "no_progress": 0, "lost": 0}
+    assert told["reproducible"] is True
+    assert told["versions"]["nethack"] == "3.6.7"
+    assert told["depth"]["mean"] == 1
+    assert 0 < told["turns"]["mean"] <= 120
     lines = Path(told["games_file"]).read_text().splitlines()[1:]
     for line, (_, game, _) in zip(lines, (games(Path("out"))[seed] for seed in "01"), strict=True):
         seed, score, total, length, *_, end = line.split(",")
