@@ -101,12 +101,14 @@ class Games:
         """Return the games of these names.
 
         Raises:
-            InputError: A name is not among them, or comes twice.
+            InputError: A name is not among them, or comes twice, or there is none.
         """
         wanted = [str(one) for one in ids]
         place = dict(zip(self.ids, self.chosen, strict=True))
         for one in wanted:
             require_name("game", one, place)
+        if not wanted:
+            raise InputError(f"{self.folder}: no game is named")
         if len(set(wanted)) < len(wanted):
             raise InputError(f"game {max(wanted, key=wanted.count)!r} is named twice")
         return type(self)(self.folder, self.manifest, tuple(sorted(place[one] for one in wanted)))

@@ -117,6 +117,8 @@ def test_games_are_selected_and_split_by_game(cache):
     assert [len(part.ids) for part in games.split(0, 0.99)] == [4, 1]
     with pytest.raises(InputError, match="game 'five': there are 0, 1, 2, 3, 4"):
         games.select(["five"])
+    with pytest.raises(InputError, match="no game is named"):
+        games.select([])
     with pytest.raises(InputError, match="game '1' is named twice"):
         games.select(["1", 1])
     with pytest.raises(InputError, match="1 game cannot be split"):
