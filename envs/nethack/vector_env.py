@@ -141,17 +141,8 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         if not self._seeds:
             raise ResetNeeded("call reset before step")
         orders = self._keys(actions)
-        ended = ~(self._live | self._lost)
-        if np.count_nonzero(ended):
-            if self.autoreset_mode is AutoresetMode.DISABLED:
-                raise ResetNeeded("an episode ended: reset it, options={'reset_mask': terminated | truncated}")
-            orders[ended] = START  # under NEXT_STEP these rows start anew instead
-            self._advance(ended)
-        if np.count_nonzero(self._lost):
-            orders[self._lost] = WAIT
-            self._arrays["flags"][DONE, self._lost] = False
-            self._record_loss(self._lost)
-            self._lost = np.zeros(self.num_envs, bool)
+        if np.count_nonzero(self._live) < self.num_envs:
+            self._account_for_others(orders)
         self._carry_out(orders)
         terminated, truncated = self._arrays["flags"][:END].astype(bool)
         reward, ended = self._arrays["reward"].copy(), terminated | truncated
@@ -193,6 +184,18 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         self._advance(ended)
         self._start(ended)
         return self._known() | {"end": info["end"]} | masked(totals | finals, ended)
+
+    def _account_for_others(self, orders: np.ndarray) -> None:
+        """Change the orders of rows in which no game goes on: an episode ended there, or a game was lost."""
+        ended = ~(self._live | self._lost)
+        if ended.any() and self.autoreset_mode is AutoresetMode.DISABLED:
+            raise ResetNeeded("an episode ended: reset it, options={'reset_mask': terminated | truncated}")
+        orders[ended] = START  # under NEXT_STEP these rows start anew instead
+        self._advance(ended)
+        orders[self._lost] = WAIT
+        self._arrays["flags"][DONE, self._lost] = False
+        self._record_loss(self._lost)
+        self._lost = np.zeros(self.num_envs, bool)
 
     def _start(self, mask: np.ndarray, asked: list[Restart] | None = None) -> None:
         """Start the episodes of the rows of ``mask``, as asked."""

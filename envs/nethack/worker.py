@@ -69,17 +69,18 @@ class _Games:
         """Carry out the orders; the message is ``GO``, or JSON: a level seed and a character, by row."""
         special = {} if message == GO else json.loads(message)
         for row, game, order in zip(self._rows, self._games, self._orders.tolist(), strict=True):
-            if order >= 0:
-                result = game.step(order)
-            elif order == START:
+            if order == WAIT:
+                continue
+            reward, terminated, truncated = 0.0, False, False
+            if order == START:
                 core, disp = self._seeds[row].tolist()
                 game.start((core, disp), *special.get(str(row), ()))
                 self._code.share(game.engine.library)
-                result = (0.0, False, False)
             else:
-                continue
-            reward, terminated, truncated = result
+                reward, terminated, truncated = game.step(order)
             self._reward[row], self._total[row], self._steps[row] = reward, game.total, game.steps
             self._measures[:, row] = game.measures()
-            end = len(ENDS) if game.end is None else ENDS.index(game.end)
-            self._flags[:, row] = terminated, truncated, end, game.reproducible, True
+            if order == START or game.end is not None:  # else they are as they were
+                end = len(ENDS) if game.end is None else ENDS.index(game.end)
+                self._flags[:DONE, row] = terminated, truncated, end, game.reproducible
+            self._flags[DONE, row] = True

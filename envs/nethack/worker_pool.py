@@ -16,7 +16,7 @@ import tempfile
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 
 from sandtable.simulators.errors import InputError
@@ -157,9 +157,12 @@ class _Worker:
 
     def send(self, message: bytes) -> None:
         """Send a message, a line; that nobody takes it is seen when nobody answers."""
-        with suppress(BrokenPipeError):
-            while message:
-                message = message[self.requests.write(message) :]
+        try:
+            sent = self.requests.write(message)
+            while sent < len(message):  # a pipe takes 64 KiB at once
+                sent += self.requests.write(message[sent:])
+        except BrokenPipeError:
+            pass
 
     def receive(self) -> bool:
         """Wait for the answer; tell whether there was one, or raise what the worker failed of."""
