@@ -4,6 +4,8 @@ Every entry names the layers that stop an attack, and its source. Sources are ha
 one fork, files of the test.
 """
 
+import platform
+
 SIGNALS = "seccomp scope identity"
 FILES = "seccomp landlock"
 ATTACKS = {
@@ -120,6 +122,17 @@ ATTACKS = {
     "dumpable again": ("seccomp", "call('prctl', 4, 1, 0, 0, 0)"),
     "weaker order to die": ("seccomp", "call('prctl', 1, 0, 0, 0, 0)"),
 }
+if platform.machine() == "x86_64":
+    ATTACKS["calls of another architecture"] = (
+        "seccomp",
+        """
+        import mmap
+        page = mmap.mmap(-1, 4096, prot=7)
+        page.write(bytes.fromhex("b814000000cd80c3"))  # getpid as a program of 32 bits asks for it
+        address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        assert ctypes.CFUNCTYPE(ctypes.c_int)(address)() == os.getpid()
+        """,
+    )
 
 
 def test_attacks_on_neighbours_are_stopped_and_succeed_without_what_stops_them(outcomes):

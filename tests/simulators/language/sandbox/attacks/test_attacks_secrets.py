@@ -33,7 +33,7 @@ ATTACKS = {
     "source of an installed package": ("landlock", "assert open('@PACKAGES@/pyseccomp.py').read()"),
     "environment of this process": ("landlock dumpable identity", "assert open('/proc/self/environ', 'rb').read()"),
     "environment of the parent": (PROCESSES, "assert open(f'/proc/{os.getppid()}/environ', 'rb').read()", TRACERS),
-    "environment of the grader": (PROCESSES, "assert b'grader' in open('/proc/@GRADER@/environ', 'rb').read()", TRACERS),
+    "environment of the grader": (PROCESSES, "assert 'grader' in open('/proc/@GRADER@/environ').read()", TRACERS),
     "commands of others": ("landlock", "assert open('/proc/@GRADER@/cmdline', 'rb').read()"),
     "descriptors of the parent": (PROCESSES, "assert os.listdir(f'/proc/{os.getppid()}/fd')", TRACERS),
     "what is mounted": ("landlock dumpable", "assert open('/proc/self/mounts').read()"),
