@@ -84,6 +84,8 @@ def record(
     lost = []
     progress(done, settings.games, {})
     if missing:
+        for seed in missing:
+            shutil.rmtree(folder / str(seed), ignore_errors=True)  # one that is not whole, as was looked into
         sweep(folder)
         host = functools.partial(Recorded, folder=folder.absolute(), common=common)
         job = Job(prepared.choice, prepared.policy, prepared.options, host)
@@ -108,15 +110,15 @@ def record(
 
 
 def recorded(folder: Path, seed: int, common: dict[str, Any]) -> bool:
-    """Tell whether a game is there; a folder of its name that is not whole is removed.
+    """Tell whether a game is there, whole.
 
     Args:
         folder: ``OUT``.
         seed: Of the game.
-        common: What it must have been recorded with, see ``about``.
+        common: What it must have been recorded with, see ``about``; of the versions those of the engine.
 
     Raises:
-        InputError: There is another game, or something else.
+        InputError: There is another game, or something that is no part of one.
     """
     place = folder / str(seed)
     if folder.exists() and not folder.is_dir():
@@ -126,24 +128,24 @@ def recorded(folder: Path, seed: int, common: dict[str, Any]) -> bool:
     try:
         told = json.loads((place / GAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        _remove_part(place)
+        foreign = [path.name for path in place.iterdir() if not path.name.startswith("nle.")]
+        if foreign:
+            raise InputError(f"{place}: {foreign[0]} is no part of a recorded game; name another folder") from None
         return False
-    except ValueError:
-        told = {}
-    for name, value in to_plain(common).items():
-        if not isinstance(told, dict) or told.get(name) != value:
-            theirs = told.get(name) if isinstance(told, dict) else None
-            said = f"it was recorded with {name} {theirs!r}, not {value!r}"
+    except (OSError, ValueError) as error:
+        raise InputError(f"{place / GAME}: it cannot be read; remove {place}, or name another folder") from error
+    theirs, ours = (_compared(one) for one in (told if isinstance(told, dict) else {}, to_plain(common)))
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            said = f"it was recorded with {name} {theirs.get(name)!r}, not {value!r}"
             raise InputError(f"{place / GAME}: {said}; name another folder")
     return True
 
 
-def _remove_part(place: Path) -> None:
-    """Remove the folder of a game that is not whole, if it holds nothing else."""
-    foreign = [path.name for path in place.iterdir() if not path.name.startswith("nle.")] if place.is_dir() else ["it"]
-    if foreign:
-        raise InputError(f"{place}: {foreign[0]} is no part of a recorded game; name another folder")
-    shutil.rmtree(place)
+def _compared(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what two games of one recording must have in common."""
+    engine = told.get("versions") or {}
+    return {**told, "versions": {name: engine.get(name) for name in ("nle", "nethack")}}
 
 
 def _place(folder: Path, seed: int, process: int) -> Path:

@@ -59,14 +59,14 @@ def run_play(
     recorder = Recorder()
     kept = PlayedGames(run.folder / PLAYED)
     seeds = [seed for seed in range(settings.seed, settings.seed + settings.games) if seed not in kept.rows]
-    job = Job(prepared.choice, prepared.policy, prepared.options)
     if seeds:
         kept.mend()
         progress(len(kept.rows), settings.games, {})
-    seats = settings.envs if prepared.batched else settings.workers  # turns among engines empty the caches
-    for row in played(job, seeds, seats, settings.workers) if seeds else ():
-        kept.append(row)
-        progress(len(kept.rows), settings.games, {})
+        job = Job(prepared.choice, prepared.policy, prepared.options)
+        seats = settings.envs if prepared.batched else settings.workers  # turns among games empty the caches
+        for row in played(job, seeds, seats, settings.workers):
+            kept.append(row)
+            progress(len(kept.rows), settings.games, {})
     rows = [kept.rows[seed] for seed in sorted(kept.rows)]
     told = document(settings, prepared, rows, TABLE, REPORT)
     said = answer(told, settings.alpha)

@@ -165,9 +165,13 @@ def test_a_folder_with_other_games_or_things_is_left_alone(folder):
     assert "out/0/game.json: it was recorded with arguments {'max_episode_steps': 120}, not {'max_episode" in told
     Path("out/1").mkdir()
     Path("out/1/letter.txt").touch()
+    Path("out/0/game.json").unlink()
     assert "letter.txt is no part of a recorded game" in refused("out", *SHORT, "--games", "2")
-    assert Path("out/1/letter.txt").exists()
-    assert sorted(os.listdir("out")) == ["0", "1"]
+    assert sorted(path.name for path in Path("out").rglob("*")) == [
+        "0", "1", "letter.txt", "nle.1.0.ttyrec3.bz2", "nle.1.xlogfile",
+    ]  # fmt: skip
+    Path("out/0/game.json").write_text("{")
+    assert "out/0/game.json: it cannot be read" in refused("out", *SHORT, "--games", "1")
 
 
 KILLING = """
