@@ -185,7 +185,8 @@ def _bubblewrap(readable: tuple[str, ...]) -> list[str]:
             hidden = [found for name in _NOT_STANDARD for found in folder.glob(f"python*/{name}")]
             command += [part for found in hidden for part in ("--tmpfs", found)]
     for path in sorted(shown):
-        command += ["--ro-bind", path, path]
+        if _NOT_STANDARD & {*path.parts} or not any(map(path.is_relative_to, _SYSTEM_FOLDERS)):
+            command += ["--ro-bind", path, path]
     return [*map(str, command), "--dev", "/dev", "--"]
 
 
