@@ -32,7 +32,7 @@ STATUSES: tuple[Status, ...] = ("passed", "failed", "error", "cpu", "memory", "w
 _JUDGED: dict[int, Status] = {
     code: status for code, verdict in enumerate(VERDICTS, 1) for status in STATUSES if status == verdict
 }
-_PATIENCE = 10.0  # seconds for the server to end by itself
+_PATIENCE = 10.0  # seconds for jobs that are broken off, and for the server, to end by themselves
 _AHEAD = 8  # verdicts that may wait for an earlier one, for each job that runs
 
 
@@ -153,7 +153,7 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the server and all its children. Can be called twice."""
+        """End the server and all its children; what still runs has no verdict then. Can be called twice."""
         control, server = self._control, self._server
         self._control = self._server = None
         if control is not None:
@@ -166,6 +166,9 @@ class Sandbox:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+        for run in self._runs.values():
+            run.close()
+        self._runs.clear()
 
     @property
     def server_pid(self) -> int | None:
@@ -178,8 +181,10 @@ class Sandbox:
         Raises:
             InputError: A job is longer than 16 MB.
             RuntimeError: The sandbox is closed, the server has ended, or the kernel refused to confine a process.
+            OSError: The grader itself can open no further descriptor. The sandbox is closed then.
         """
-        if self._control is None:
+        control = self._control
+        if control is None:
             raise RuntimeError("the sandbox is closed: use it in a with statement")
         if self._runs:
             raise RuntimeError("the sandbox grades one sequence of jobs at a time")
@@ -187,9 +192,11 @@ class Sandbox:
         finished: dict[int, Verdict] = {}
         taken, given, exhausted = 0, 0, False
         with selectors.DefaultSelector() as selector:
-            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(control, selectors.EVENT_READ)
             try:
                 while True:
+                    if self._control is not control:
+                        raise RuntimeError("the sandbox was closed while it graded")
                     while not exhausted and self._running() < self.jobs and taken - given < _AHEAD * self.jobs:
                         job = next(waiting, None)
                         if job is None:
@@ -205,7 +212,8 @@ class Sandbox:
                         yield finished.pop(given)
                         given += 1
             finally:
-                self._abandon(selector)
+                if self._control is control:
+                    self._abandon(selector)
 
     def _running(self) -> int:
         return len(self._runs) // 2
@@ -223,7 +231,11 @@ class Sandbox:
         number = self._next_number
         self._next_number += 2
         self._runs[number] = self._runs[number + 1] = run
-        return run.begin(self._control, number, for_worker, for_judge)
+        try:
+            return run.begin(self._control, number, for_worker, for_judge)
+        except BaseException:  # an interruption, too: half of a job may be with the server, and it would never end
+            self.close()
+            raise
 
     def _watch(self, selector: selectors.BaseSelector) -> list[Run]:
         """Wait for the next thing to happen; return the runs that have ended, which are forgotten."""
@@ -265,6 +277,9 @@ class Sandbox:
         run = self._runs[number]
         child = run.judge if number % 2 else run.worker
         if kind == STARTED:
+            if not pidfds:
+                self.close()
+                raise RuntimeError("the grader has too many open files (ulimit -n): grade with fewer jobs at a time")
             child.pidfd = pidfds[0]
             if run.over:
                 child.kill()
@@ -298,10 +313,10 @@ class Sandbox:
         """Stop what still runs: the jobs were broken off, or their source failed."""
         for run in self._runs.values():
             run.stop()
+        until = time.monotonic() + _PATIENCE
         with contextlib.suppress(RuntimeError, OSError):
-            while self._runs and self._control is not None:
+            while self._runs and time.monotonic() < until:
                 self._watch(selector)
-        for run in self._runs.values():
-            run.close()
-        self._runs.clear()
+        if self._runs:  # an interruption came between the server's word of an end and its being noted
+            self.close()
 

@@ -74,21 +74,26 @@ class Run:
             for_worker: What the worker is told.
             for_judge: What the judge is told.
         """
-        self.verdict_pipe, verdict_end = os.pipe2(os.O_CLOEXEC)
-        channels = [end.detach() for end in socket.socketpair()]
-        worker_job, judge_job = _sealed(for_worker), _sealed(for_judge)
+        self.verdict_pipe, verdict_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        handed_on = [verdict_end]
         try:
+            handed_on += [end.detach() for end in socket.socketpair()]
+            for content in (for_worker, for_judge):
+                handed_on.append(_sealed(content))
+            _, *channels, worker_job, judge_job = handed_on
             socket.send_fds(control, [REQUEST.pack(_WORKER, number)], [worker_job, channels[0]])
             socket.send_fds(control, [REQUEST.pack(_JUDGE, number + 1)], [judge_job, channels[1], verdict_end])
         finally:
-            for descriptor in (worker_job, judge_job, *channels, verdict_end):
+            for descriptor in handed_on:
                 os.close(descriptor)
         return self.verdict_pipe
 
     def read_code(self) -> None:
         """Read the judge's byte, or that there is none, as nobody holds the other end any more; it is over then."""
         if self.verdict_pipe is not None:
-            byte = os.read(self.verdict_pipe, 1)
+            byte = b""
+            with contextlib.suppress(BlockingIOError):  # none, and a fork of the grader has the other end
+                byte = os.read(self.verdict_pipe, 1)
             os.close(self.verdict_pipe)
             self.verdict_pipe = None
             self.code = byte[0] if byte else 0

@@ -14,6 +14,7 @@ from sandtable.simulators.language.sandbox import grader
 from sandtable.simulators.language.sandbox.confinement import LAYERS
 from sandtable.simulators.language.sandbox.grader import STATUSES, Job, Sandbox
 from sandtable.simulators.language.sandbox.kernel_rules import Offers, probe
+from sandtable.simulators.language.sandbox.runs import Run
 from sandtable.simulators.language.sandbox.server import REFUSED, REPLY
 from sandtable.simulators.language.sandbox.start import choose_backend
 
@@ -167,6 +168,45 @@ def test_a_process_that_cannot_be_confined_is_an_error_and_no_verdict(monkeypatc
 def test_a_closed_sandbox_says_so():
     with pytest.raises(RuntimeError, match="with statement"):
         next(Sandbox().grade([RIGHT]))
+
+
+def test_a_sandbox_that_is_closed_while_it_grades_says_so_and_can_be_opened_again():
+    sandbox = Sandbox(jobs=1)
+    with sandbox:
+        left = sandbox.grade([RIGHT] * 9)
+        assert next(left).status == "passed"
+    with sandbox:
+        went_on = sandbox.grade([RIGHT] * 2)
+        assert next(went_on).status == "passed"
+        with pytest.raises(RuntimeError, match="closed while it graded"):
+            list(left)
+        assert next(went_on).status == "passed"
+
+
+def test_a_grader_that_can_open_nothing_says_so_and_does_not_wait_for_what_never_began(monkeypatch):
+    made = os.memfd_create
+
+    def refused(name, flags):
+        if name == "job":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return made(name, flags)
+
+    before = len(os.listdir("/proc/self/fd"))
+    with Sandbox() as sandbox:
+        monkeypatch.setattr(os, "memfd_create", refused)
+        with pytest.raises(OSError, match="Too many open files"):
+            list(sandbox.grade([RIGHT]))
+        assert sandbox.server_pid is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_job_that_is_broken_off_and_does_not_end_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(grader, "_PATIENCE", 0.1)
+    with Sandbox() as sandbox:
+        with contextlib.closing(sandbox.grade([RIGHT] * 9)) as verdicts:
+            assert next(verdicts).status == "passed"
+            sandbox._runs[10**9] = Run(0, 0.0, 0.0)  # as if its end had been read, and then an interruption came
+        assert sandbox.server_pid is None
 
 
 @pytest.mark.parametrize("wrong", [{"cpu": 0}, {"memory": 1}, {"wall": float("nan")}, {"jobs": 0}, {"backend": "vm"}])
