@@ -31,7 +31,9 @@ def grade_report(found: Graded, told: Mapping[str, Any], provenance: Mapping[str
         told: What ``--json`` prints; readers can save it.
         provenance: What the numbers come from.
     """
-    sections = [_warnings(found), _pass_at(found), _statuses(found), _near_limit(found)]
+    sections = [_warnings(found), _pass_at(found), _statuses(found)]
+    if found.sandbox:
+        sections.append(_near_limit(found))
     if found.compared:
         sections.append(_agreement(found))
     sections += [_prompts(found), _sandbox(found, told)]
