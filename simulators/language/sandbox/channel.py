@@ -29,6 +29,7 @@ EXCEPTIONS = {
 } - {AssertionError, StopIteration, StopAsyncIteration}  # fmt: skip
 
 _HEADER = struct.Struct(">IBI")
+_PART = 1 << 18  # as much as a socket holds: what is set aside for a part should not be dearer than the part
 
 
 class ChannelError(Exception):
@@ -78,7 +79,7 @@ class Channel:
         parts = []
         while length:
             try:
-                part = os.read(self.descriptor, length)
+                part = os.read(self.descriptor, min(length, _PART))
             except OSError:
                 raise PeerGoneError("nobody writes") from None
             if not part:

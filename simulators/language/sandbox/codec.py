@@ -38,10 +38,11 @@ _ITERATORS = {
     types.GeneratorType, map, filter, zip, enumerate, reversed, type(iter(int, 0)),
     *(value for value in vars(itertools).values() if isinstance(value, type)),
     *map(type, map(iter, ([], (), set(), {}, {}.values(), {}.items(), "", "\xe9", b"", range(0), range(1 << 80)))),
-    type(iter(collections.deque())), type(reversed(collections.deque())),
+    type(iter(collections.deque())), type(reversed(collections.deque())), type(iter(collections.OrderedDict())),
     type(reversed([])), type(reversed({})), type(reversed({}.values())), type(reversed({}.items())),
 }  # fmt: skip
 _HEADER = struct.Struct(">BI")
+_HANDLE_BYTES = 8
 
 
 class CodecError(Exception):
@@ -137,7 +138,7 @@ class _Writer:
             if isinstance(reference, str):
                 self._atom(_NAME, reference.encode("utf-8", "surrogatepass"))
             else:
-                self._atom(_HANDLE, reference.to_bytes(8, "big"))
+                self._atom(_HANDLE, reference.to_bytes(_HANDLE_BYTES, "big"))
 
     def _atom(self, tag: int, content: bytes) -> None:
         if len(self.out) + len(content) + _HEADER.size > MAX_BYTES:
@@ -182,6 +183,8 @@ class _Reader:
                 raise CodecError("the value is too deep or has too many items")
             return made_of_items([self.read(depth - 1) for _ in range(length)])
         if tag == _HANDLE:
+            if length != _HANDLE_BYTES:
+                raise CodecError("no handle is as long")
             return self.handles.referent(int.from_bytes(self._take(length), "big"))
         if tag == _NAME:
             return self.handles.referent(self._take(length).decode("utf-8", "surrogatepass"))

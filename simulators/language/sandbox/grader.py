@@ -47,7 +47,7 @@ class Job:
         setup: Source that runs after the program, in its namespace.
         helpers: Source that the judge runs before the tests.
         names: What else of the worker the tests may call: what the setup or the reference binds.
-        seed: Of the module `random`, in both processes.
+        seed: Of the module `random` in the worker; the judge's is made of it and of the tests.
     """
 
     program: str

@@ -6,7 +6,10 @@ has a place for what is the other's.
 This module uses the standard library alone: processes load it that have no packages.
 """
 
+import hashlib
 import os
+import random
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +43,7 @@ class JudgeJob:
         entry_point: The function of the program that they call.
         helpers: Source that runs in the judge before them: functions that the prompt gives, imports.
         names: What else they may speak of in the worker: what the setup or the reference binds.
-        seed: Of the module `random`.
+        seed: What the judge's own randomness is made of, together with the tests.
     """
 
     tests: str
@@ -48,6 +51,12 @@ class JudgeJob:
     helpers: str
     names: tuple[str, ...]
     seed: int
+
+    @property
+    def own_seed(self) -> int:
+        """A seed that a program cannot guess, since it does not know the tests; so it cannot draw their inputs, too."""
+        known = f"{self.seed}\n{self.tests}".encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.sha256(known).digest()[:8], "big")
 
 
 def encode_worker_job(program: str, setup: str = "", seed: int = 0) -> bytes:
@@ -70,6 +79,13 @@ def encode_judge_job(
 def decode_judge_job(data: bytes) -> JudgeJob:
     """Return the job that bytes stand for; `CodecError` if they are none."""
     return JudgeJob(*_fields(data, (str, str, str, tuple, int)))
+
+
+def seed_randomness(seed: int) -> None:
+    """Seed the module `random`, and numpy's where that has been imported."""
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
 
 
 def read_job(descriptor: int) -> bytes:

@@ -20,7 +20,6 @@ This module uses the standard library alone: processes load it that have no pack
 import builtins
 import importlib
 import os
-import random
 import signal
 import sys
 import types
@@ -40,7 +39,7 @@ from sandtable.simulators.language.sandbox.channel import (
     PeerGoneError,
 )
 from sandtable.simulators.language.sandbox.codec import CodecError, decode, encode
-from sandtable.simulators.language.sandbox.jobs import VERDICTS, JudgeJob, decode_judge_job, read_job
+from sandtable.simulators.language.sandbox.jobs import VERDICTS, JudgeJob, decode_judge_job, read_job, seed_randomness
 from sandtable.simulators.language.sandbox.streams import discard_streams
 
 # Modules that tests may speak of without importing them; they are imported here, which is before the fork.
@@ -57,22 +56,22 @@ _ITERATOR: type[Iterator[Any]] = type(iter([]))
 def main(job_fd: int, channel_fd: int, verdict_fd: int) -> NoReturn:
     """Judge one program; the process ends here.
 
-    The soft limit on CPU time, if the kernel signals it, is a verdict too: `cpu` once the worker has answered, for then
-    it chose what this process works on, otherwise `judge_error`.
+    The soft limit on CPU time, if the kernel signals it, is a verdict too: `cpu` once the worker has been called, for
+    then it chooses what this process works on, otherwise `judge_error`. So it is with memory that runs out while a
+    verdict is made.
 
     Args:
         job_fd: Descriptor from which the job is read, and which is then closed.
         channel_fd: Descriptor of the channel to the worker.
         verdict_fd: Descriptor to which one byte is written: 1 + its place in `VERDICTS`.
     """
-    verdict = "judge_error"
+    program, verdict = Program(Channel(channel_fd)), None
     try:
         discard_streams()
-        program = Program(Channel(channel_fd))
-        signal.signal(signal.SIGXCPU, lambda *_: _end(verdict_fd, "cpu" if program.answers else "judge_error"))
+        signal.signal(signal.SIGXCPU, lambda *_: _end(verdict_fd, "cpu" if program.calls else "judge_error"))
         verdict = judge(decode_judge_job(read_job(job_fd)), program)
     finally:
-        _end(verdict_fd, verdict)
+        _end(verdict_fd, verdict or ("memory" if program.calls else "judge_error"))
 
 
 def _end(verdict_fd: int, verdict: str) -> NoReturn:
@@ -97,18 +96,17 @@ class Program:
         channel: To the worker.
 
     Attributes:
-        answers: How many answers have come, whatever they are.
+        calls: How many calls went out. From the first on, the program decides what this process works on.
         verdict: Known before the tests end: the worker is gone, sends what is no answer, or its program could not be
             loaded. Tests that catch every exception do not change it.
         raised: The last exception that came from the program.
     """
 
     def __init__(self, channel: Channel) -> None:
-        self.answers = 0
+        self.calls = 0
         self.verdict: str | None = None
         self.raised: BaseException | None = None
         self._channel = channel
-        self._calls = 0
 
     def ask(self, kind: int, called: "Remote", arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Return the worker's answer, or raise the program's exception.
@@ -120,13 +118,12 @@ class Program:
         content = encode((called, arguments, named), self)
         if self.verdict is not None:
             raise self.failed(self.verdict)
-        self._calls += 1
+        self.calls += 1
         try:
-            self._channel.send(self._calls, kind, content)
+            self._channel.send(self.calls, kind, content)
             number, answer, content = self._channel.receive()
-            if number != self._calls:
+            if number != self.calls:
                 raise ChannelError("an answer to another call")
-            self.answers += 1  # before it is read: what that takes is the worker's doing
             value = decode(content, self if answer == VALUE else None)
         except PeerGoneError:
             raise self.failed("crash") from None
@@ -151,6 +148,8 @@ class Program:
         """Return what the worker calls an object of its own."""
         if type(value) is Remote:
             return value._reference
+        if value is Remote:  # tests have it from a handle, so the program has brought it here
+            raise CodecError("what a handle is cannot be passed")
         raise ArgumentError(f"an argument of type {type(value).__name__} cannot be passed")
 
     def referent(self, reference: int | str) -> "Remote":
@@ -207,6 +206,9 @@ class Remote:
     def __hash__(self) -> int:
         return id(self)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Remote":
+        return self  # what it belongs to is one conversation
+
     def __bool__(self) -> bool:
         raise TypeError("an object of the program is neither true nor false")
 
@@ -223,7 +225,7 @@ def judge(job: JudgeJob, program: Program) -> str:
 
 
 def _run(job: JudgeJob, program: Program) -> str:
-    random.seed(job.seed)
+    seed_randomness(job.own_seed)
     module = types.ModuleType("_tests")
     sys.modules[module.__name__] = module  # where dataclasses look
     namespace = vars(module)
@@ -237,7 +239,7 @@ def _run(job: JudgeJob, program: Program) -> str:
         _execute(job.tests, _TESTS, namespace)
     except BaseException as error:
         return _verdict(error, program)
-    return "passed" if program.answers else "judge_error"
+    return "passed" if program.calls else "judge_error"
 
 
 def _execute(source: str, name: str, namespace: dict[str, Any]) -> None:
@@ -249,7 +251,7 @@ def _verdict(error: BaseException, program: Program) -> str:
     kind = type(error)
     if error is program.raised:
         return "memory" if kind is MemoryError else "error"
-    if not program.answers or kind is ArgumentError or not isinstance(error, Exception):
+    if not program.calls or kind is ArgumentError or not isinstance(error, Exception):
         return "judge_error"
     if kind in (NameError, ImportError, ModuleNotFoundError) and _raised_by_tests(error):
         return "judge_error"

@@ -8,7 +8,6 @@ This module uses the standard library alone: processes load it that have no pack
 """
 
 import os
-import random
 import sys
 import types
 from typing import Any
@@ -26,7 +25,7 @@ from sandtable.simulators.language.sandbox.channel import (
     PeerGoneError,
 )
 from sandtable.simulators.language.sandbox.codec import CodecError, decode, encode
-from sandtable.simulators.language.sandbox.jobs import WorkerJob, decode_worker_job, read_job
+from sandtable.simulators.language.sandbox.jobs import WorkerJob, decode_worker_job, read_job, seed_randomness
 from sandtable.simulators.language.sandbox.streams import discard_streams
 
 _OUT_OF_MEMORY = encode((MemoryError, ()))
@@ -79,9 +78,7 @@ def serve(job: WorkerJob, channel: Channel) -> None:
 
     A program that raises answers every call with its exception: that it was no program is a verdict, too.
     """
-    random.seed(job.seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(job.seed)
+    seed_randomness(job.seed)
     module = types.ModuleType("_completion")
     sys.modules[module.__name__] = module  # where dataclasses look
     objects = Objects(vars(module))

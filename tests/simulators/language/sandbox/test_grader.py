@@ -99,6 +99,13 @@ def test_random_numbers_are_those_of_the_seed(sandbox):
     assert [verdict.status for verdict in sandbox.grade(jobs)] == ["passed", "passed"]
 
 
+def test_a_program_cannot_foresee_what_the_tests_draw(sandbox):
+    foresees = "import random\ndef f():\n    return random.random()"
+    tests = "drawn = random.random()\nassert f() == drawn"
+    jobs = [Job(foresees, tests, "f", seed=seed) for seed in (0, 7)]
+    assert [verdict.status for verdict in sandbox.grade(jobs)] == ["failed", "failed"]
+
+
 def test_programs_import_the_standard_library_and_no_package(sandbox):
     imports = "import {}\ndef f():\n    return 1"
     names = ["collections", "hashlib", "json.tool", "xml.etree.ElementTree", "asyncio", "pytest", "numpy"]
@@ -111,6 +118,10 @@ def test_a_package_that_is_asked_for_can_be_imported():
     with Sandbox(packages=("numpy",)) as one:
         jobs = [job(program), job("import pytest\ndef f():\n    return 1")]
         assert [verdict.status for verdict in one.grade(jobs)] == ["passed", "error"]
+        draws = "import numpy\ndef f():\n    return float(numpy.random.rand())"
+        foresees = "import numpy\ndrawn = float(numpy.random.rand())\nassert f() != drawn"
+        jobs = [Job(draws, foresees, "f", seed=seed) for seed in (0, -1, 2**40)]
+        assert [verdict.status for verdict in one.grade(jobs)] == ["passed"] * 3
 
 
 def test_a_package_that_is_not_there_is_named():

@@ -53,3 +53,10 @@ def test_a_job_is_read_once():
     assert read_job(reading) == b"job"
     with pytest.raises(OSError, match="Bad file"):
         os.close(reading)
+
+
+def test_a_judge_s_own_seed_is_made_of_the_tests_and_the_seed():
+    seeds = [JudgeJob(tests, "f", "", (), seed).own_seed for tests in ("a", "b", "\ud800") for seed in (0, 1, -1)]
+    assert len(set(seeds)) == 9
+    assert {0, 1, -1}.isdisjoint(seeds)
+    assert JudgeJob("a", "f", "", (), 0).own_seed == seeds[0] == JudgeJob("a", "g", "x", ("y",), 0).own_seed

@@ -11,7 +11,7 @@ from sandtable.simulators.language.sandbox import codec
 from sandtable.simulators.language.sandbox.channel import EXCEPTIONS, NOT_LOADED, NOT_SENDABLE, RAISED, VALUE
 from sandtable.simulators.language.sandbox.codec import encode
 from sandtable.simulators.language.sandbox.jobs import VERDICTS, encode_judge_job
-from sandtable.simulators.language.sandbox.judge import main
+from sandtable.simulators.language.sandbox.judge import judge, main
 
 DOUBLE = "def f(x):\n    return 2 * x\n"
 TEST = "assert f(4) == 8"
@@ -162,12 +162,6 @@ def test_a_value_beyond_the_limits_is_an_error(graded, value):
     assert graded(f"{program}def f():\n    return {value}\n", "f()") == "error"
 
 
-def test_chance_is_seeded_on_both_sides(graded):
-    program = "import random\ndef f():\n    return random.random()\n"
-    assert graded(program, "assert f() == random.Random(3).random()", seed=3) == "passed"
-    assert graded(DOUBLE, "assert f(1) == 2 and random.random() == random.Random(3).random()", seed=3) == "passed"
-
-
 def test_the_worker_s_word_counts_only_as_the_answer_to_a_call(answered):
     right = message(1, VALUE, encode(8))
     assert answered(TEST, right) == "passed"
@@ -224,7 +218,9 @@ def test_a_worker_that_sends_a_value_where_it_was_to_keep_it_is_an_error(answere
     assert answered("assert f(1) == f(2)", sent, names=("make",)) == "passed"
 
 
-def test_a_handle_cannot_be_named_by_the_worker(answered):
+def test_a_handle_has_one_length_and_no_name(answered):
+    for length in (0, 1, 7, 9, 300):
+        assert answered("f()", message(1, VALUE, struct.pack(">BI", codec._HANDLE, length) + bytes(length))) == "error"
     name = struct.pack(">BI", codec._NAME, 1) + b"f"
     assert answered("f()", message(1, VALUE, name)) == "error"
 
@@ -246,6 +242,34 @@ def test_a_judge_s_process_sends_one_byte_whatever_happens(monkeypatch, job):
     os.close(verdict_end)
     os.close(closed)
     assert [VERDICTS[byte - 1] for byte in said] == ["crash" if job == encode_judge_job("f()", "f") else "judge_error"]
+
+
+def test_what_wears_the_judge_out_after_a_call_is_the_program_s_doing(monkeypatch):
+    """A verdict that cannot be made is one of memory, and before any call it is the tests' fault."""
+    ends = []
+    monkeypatch.setattr(f"{judge.__module__}._end", lambda _, verdict: ends.append(verdict))
+    monkeypatch.setattr(f"{judge.__module__}.discard_streams", lambda: None)
+    monkeypatch.setattr(f"{judge.__module__}.signal.signal", lambda *_: None)
+    for calls in (0, 1):
+
+        def fails(_, program, calls=calls):
+            program.calls = calls
+            raise MemoryError
+
+        monkeypatch.setattr(f"{judge.__module__}.judge", fails)
+        reading, writing = os.pipe()
+        os.write(writing, encode_judge_job("f()", "f"))
+        os.close(writing)
+        with pytest.raises(MemoryError):
+            main(reading, -1, -1)
+    assert ends == ["judge_error", "memory"]
+
+
+def test_what_a_handle_is_and_a_copy_of_it_are_the_program_s_too(graded):
+    program = "class Own:\n    __call__ = lambda self: 5\ndef f(x):\n    return Own()\n"
+    assert graded(program, "f(type(f(1)))") == "failed"
+    copied = "import copy\nassert copy.deepcopy(f(1))() == 5\nassert f(2)() == 5 and copy.deepcopy([f(1)]) != [f(1)]"
+    assert graded(program, copied) == "passed"
 
 
 def test_what_the_tests_can_reach_of_a_program_is_a_handle(graded):
