@@ -58,6 +58,7 @@ def main(settings: dict[str, Any]) -> None:
     _fix_addresses()
     os.environ.clear()
     os.environ.update(settings["environment"])
+    _go_first()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     most = min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -77,7 +78,7 @@ def main(settings: dict[str, Any]) -> None:
     ready.hide()
     limits = {role: confinement.Limits(**values) for role, values in settings["limits"].items()}
     sys.dont_write_bytecode = True
-    sys.argv[1:] = []
+    sys.argv[1:] = sys.orig_argv[1:] = []
     gc.collect()
     gc.freeze()
     for role in mains:
@@ -88,12 +89,16 @@ def main(settings: dict[str, Any]) -> None:
 
 @dataclass
 class Child:
-    """A process that runs: its id, the grader's number for it, its CPU seconds, and when they could be used up."""
+    """A process that runs: its id, the grader's number for it, its CPU seconds, and when they could be used up.
+
+    `stopped`: it was ended because they were.
+    """
 
     pid: int
     number: int
     cpu: float
     due: float
+    stopped: bool = False
 
 
 class Server:
@@ -173,6 +178,7 @@ class Server:
                 left = child.cpu - time.clock_gettime(~child.pid << 3 | _CPU_TIME)
                 child.due = now + max(left, _LEAST_WAIT) if left > 0 else math.inf
                 if left <= 0:
+                    child.stopped = True
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         due = min((child.due for child in self._children.values()), default=math.inf)
         return None if due == math.inf else 1000.0 * (due - now)
@@ -193,7 +199,8 @@ class Server:
         _, status, used = os.wait4(pid, 0)
         os.close(pidfd)
         self._kill_orphans()
-        cpu = used.ru_utime + used.ru_stime
+        # Whoever was ended for its time has used it, though the kernel rounds down what it says afterwards.
+        cpu = max(used.ru_utime + used.ru_stime, child.cpu if child.stopped else 0.0)
         self._control.send(REPLY.pack(ENDED, child.number, status, cpu, used.ru_maxrss * 1024))
 
     def _kill_orphans(self) -> None:
@@ -226,6 +233,12 @@ def _fix_addresses() -> None:
     before = personality(0xFFFFFFFF)
     if before >= 0 and not before & _ADDR_NO_RANDOMIZE and personality(before | _ADDR_NO_RANDOMIZE) >= 0:
         os.execv(sys.executable, [*sys.orig_argv])
+
+
+def _go_first() -> None:
+    """Should this machine run out of memory, the largest process of these ends, and not the grader or anyone else."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
 
 
 def _own_descriptors(settings: dict[str, Any]) -> tuple[socket.socket, int | None, bytes]:

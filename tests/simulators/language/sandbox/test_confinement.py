@@ -60,6 +60,11 @@ def test_a_process_started_by_root_is_nobody_or_has_no_capability_and_any_other_
     assert said(f"os.getuid() == os.geteuid() == {uid}") == [True, True]
 
 
+def test_memory_that_runs_out_ends_these_processes_before_any_other():
+    with Sandbox(backend="landlock") as sandbox, open(f"/proc/{sandbox.server_pid}/oom_score_adj") as file:
+        assert file.read().strip() == "1000"
+
+
 def test_the_standard_library_is_without_installed_packages():
     entries = standard_library()
     assert os.path.join(sysconfig.get_path("stdlib"), "os.py") in entries

@@ -134,7 +134,7 @@ def test_a_worker_has_no_environment_no_arguments_and_the_paths_of_the_standard_
 import os, sys
 def f():
     foreign = [path for path in sys.path if "site-packages" in path]
-    return int(not os.environ and len(sys.argv) == 1 and not foreign)
+    return int(not os.environ and len(sys.argv) == len(sys.orig_argv) == 1 and not foreign)
 """
     assert statuses([asks]) == ["passed"]
 
