@@ -6,7 +6,9 @@ from fractions import Fraction
 MARKS = re.compile(r"####|\bA:")
 """What the answer stands after: in GSM8K's own solutions, and in those of its models."""
 
-_NUMBER = re.compile(r"[-+]?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d[\d,]*)?")
+_NUMBER = re.compile(r"(?:(?<![\w)])[-+])?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d[\d,]*)?")
+"""A sign after a digit, a letter or a bracket is none: 10-5 ends with 5."""
+
 _MOST_DIGITS = 1000
 """A longer number is none: no problem asks for it, and reading it takes time."""
 
@@ -37,7 +39,8 @@ def _value(digits: str) -> Fraction | None:
     digits = digits.replace(",", "").replace("$", "")
     if len(digits) > _MOST_DIGITS:
         return None
+    above, _, below = digits.partition("/")
     try:
-        return Fraction(digits)
+        return Fraction(above) / Fraction(below or 1)
     except ZeroDivisionError:
         return None
