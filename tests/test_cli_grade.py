@@ -134,6 +134,14 @@ def test_the_same_command_is_not_done_twice_and_out_is_written_anyway(numbers):
     assert "these completions were graded before" in sandtable("grade", numbers, "--tasks", "tasks.jsonl").out
 
 
+def test_files_of_one_name_are_told_apart(folder):
+    """Otherwise verdicts of other completions would be shown."""
+    (folder / "mine").mkdir()
+    for completions, passed in ((["#### 2"], 1), (["#### 3"], 0)):
+        jsonl("mine/tasks.jsonl", {"prompt_id": "n1", "prompt": "1+1?", "completions": completions})
+        assert grade("mine/tasks.jsonl", "--tasks", "tasks.jsonl")["counts"]["passed"] == passed
+
+
 def test_the_words_are_a_table_the_warnings_and_the_files(numbers):
     said = sandtable("grade", numbers, "--tasks", "tasks.jsonl")
     assert (said.code, said.err) == (0, "")

@@ -44,15 +44,15 @@ def identity(path: str, settings: GradeSettings) -> dict[str, Any]:
         InputError: A setting or a file cannot be used.
     """
     check_settings(path, settings)
-    files = [Path(path), settings.tasks]
+    files = {"completions": Path(path), "tasks": settings.tasks}
     beside = Path(path).parent / CODET_PROMPTS
     if beside.is_file():
-        files.append(beside)
+        files["prompts"] = beside
     named = {name: value for name, value in asdict(settings).items() if name not in ("jobs", "out", "tasks")}
     return {
         **named,
         "packages": sorted(settings.packages),
-        "files": {file.name: _digest(file) for file in files},
+        "files": {name: _digest(file) for name, file in files.items()},
         "completions": Path(path).name,
         "tasks": settings.tasks.name,
         "python": platform.python_version(),

@@ -15,6 +15,7 @@ from sandtable.simulators.language.foreign_completions import read_codet, read_m
 from sandtable.simulators.language.json_lines import (
     JsonLine,
     as_count,
+    as_kept,
     as_number,
     as_text,
     first_fields,
@@ -127,7 +128,7 @@ def _prompt(line: JsonLine) -> Prompt:
         greedy=line.optional("greedy", _greedy),
         split=line.optional("split", one_of(*SPLITS)),
         source=line.optional("source", _source),
-        others={name: value for name, value in line.fields.items() if name not in _KNOWN},
+        others={name: as_kept(line, name, value) for name, value in line.fields.items() if name not in _KNOWN},
         line=line.number,
         **aligned,
         **named,
@@ -145,14 +146,18 @@ def _greedy(line: JsonLine, field: str, value: Any) -> Greedy:
         for name, plural in SINGULAR.items()
         if value.get(name) is not None
     }
-    others = {name: one for name, one in value.items() if name not in SINGULAR and name != "completion"}
+    others = {
+        name: as_kept(line, f"{field}.{name}", one)
+        for name, one in value.items()
+        if name not in SINGULAR and name != "completion"
+    }
     return Greedy(value["completion"], others=others, **told)
 
 
 def _source(line: JsonLine, field: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         line.fail(field, f"it must be an object, not {shown(value)}")
-    return value
+    return {name: as_kept(line, f"{field}.{name}", one) for name, one in value.items()}
 
 
 def _preferences(line: JsonLine, n: int) -> tuple[tuple[int, int], ...]:

@@ -19,6 +19,7 @@ from sandtable.simulators.csv_file import require_file
 from sandtable.simulators.errors import InputError
 
 T = TypeVar("T")
+_DEPTH = 100  # of values that are kept
 _BROKEN = (OSError, EOFError, zlib.error)
 
 
@@ -123,9 +124,25 @@ def one_of(*choices: Any) -> Callable[[JsonLine, str, Any], Any]:
     return take
 
 
+def as_kept(line: JsonLine, field: str, value: Any) -> Any:
+    """Return a value that is only kept: anything that can be written again, so no number that JSON lacks."""
+    level: list[Any] = [value]
+    for _ in range(_DEPTH):
+        if any(isinstance(one, float) and not math.isfinite(one) for one in level):
+            line.fail(field, "it holds a number that is not finite, which JSON lacks")
+        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [one for values in inner for one in values]
+        if not level:
+            return value
+    line.fail(field, f"lists or objects are nested more than {_DEPTH} deep")
+
+
 def shown(value: Any) -> str:
     """Return a value for a message: its JSON, cut where it is long."""
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:  # what could just be read
+        return "something nested deeply"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -108,6 +108,10 @@ def test_blank_lines_a_mark_of_order_and_gzip_are_no_harm(tmp_path):
         ({"split": "dev"}, "field split: it must be one of train, validation, test"),
         ({"group": 1}, "field group: it must be a string"),
         ({"source": []}, "field source: it must be an object"),
+        ({"source": {"top_p": float("nan")}}, "field source.top_p: it holds a number that is not finite"),
+        ({"mine": [{"x": float("inf")}]}, "field mine: it holds a number that is not finite"),
+        ({"greedy": {"completion": "2", "mine": -float("inf")}}, "field greedy.mine: it holds a number that is not"),
+        ({"mine": json.loads("[" * 101 + "]" * 101)}, "field mine: lists or objects are nested more than 100 deep"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_by_line_and_field(read, change, where):
