@@ -1,19 +1,14 @@
 """Games played to their end: one process's share of them."""
 
-import contextlib
 import dataclasses
-import sys
 import time
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from typing import Any, NoReturn, Protocol
 
 import gymnasium as gym
 import numpy as np
 
-from sandtable.agents.policy_spec import Policy, PolicyOptions, Turn, checked_action, load_policy
+from sandtable.agents.policy_spec import Policy, Turn, checked_action
 from sandtable.analysis.play.environment import EnvironmentChoice
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.user_function import on_one_line
@@ -69,22 +64,30 @@ class Host(Protocol):
         """Take an environment back."""
 
     def close(self) -> None:
-        """Close what is left."""
+        """Close all of them, also those in which a game is under way."""
 
 
 class Reused:
-    """Plays one game after the other in the same environments; see ``Host``."""
+    """Plays one game after the other in the same environments; see ``Host``.
+
+    Args:
+        choice: Which environment.
+    """
 
     def __init__(self, choice: EnvironmentChoice) -> None:
         self.choice = choice
         self.idle: list[gym.Env[Any, Any]] = []
+        self.busy: list[gym.Env[Any, Any]] = []
 
     def begin(self, seed: int) -> gym.Env[Any, Any]:
         """See ``Host``."""
-        return self.idle.pop() if self.idle else self.choice.make()
+        env = self.idle.pop() if self.idle else self.choice.make()
+        self.busy.append(env)
+        return env
 
     def end(self, env: gym.Env[Any, Any], row: GameRow) -> None:
         """See ``Host``; one that lost a game is not used again."""
+        self.busy = [one for one in self.busy if one is not env]
         if row.lost:
             close_quietly(env)
         else:
@@ -92,8 +95,8 @@ class Reused:
 
     def close(self) -> None:
         """See ``Host``."""
-        while self.idle:
-            close_quietly(self.idle.pop())
+        for env in (*self.idle, *self.busy):
+            close_quietly(env)
 
 
 def close_quietly(env: gym.Env[Any, Any]) -> None:
@@ -125,91 +128,17 @@ class NobodyListensError(Exception):
     """The process that asked for the games is gone."""
 
 
-class Line:
-    """The line to the process that asks for games: seeds come in, rows go out.
-
-    Args:
-        connection: This end of it.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._seeds: deque[int] = deque()
+class Line(Protocol):
+    """The line to who asks for games; each of these may raise ``NobodyListensError``."""
 
     def seed(self, wait: bool) -> int | None:
         """Return the seed of the next game; None if there is none yet, unless told to wait."""
-        self.look()
-        if wait and not self._seeds:
-            self._receive()
-        return self._seeds.popleft() if self._seeds else None
 
     def look(self) -> None:
-        """Take in what has arrived.
+        """See whether somebody is still at the other end."""
 
-        Raises:
-            NobodyListensError: The other end is closed.
-        """
-        while self._connection.poll():
-            self._receive()
-
-    def send(self, message: GameRow | Exception) -> None:
-        """Tell how a game ended, or what makes it useless to go on."""
-        try:
-            self._connection.send(message)
-        except OSError as error:
-            raise NobodyListensError from error
-
-    def _receive(self) -> None:
-        try:
-            self._seeds.append(self._connection.recv())
-        except (EOFError, OSError) as error:
-            raise NobodyListensError from error
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process needs to play games; it pickles.
-
-    Attributes:
-        choice: The environment.
-        policy: As the user named it.
-        options: How the policy is loaded.
-        host: Makes what provides the environments.
-    """
-
-    choice: EnvironmentChoice
-    policy: str
-    options: PolicyOptions
-    host: Callable[[EnvironmentChoice], Host] = Reused
-
-
-def serve(job: Job, seats: int, connection: Connection) -> None:
-    """Play the games whose seeds come over a line, several at the same time, and send their rows back.
-
-    What makes it useless to go on is sent as an exception.
-    """
-    sys.stdout = sys.stderr  # what a policy prints is not the command's output
-    line = Line(connection)
-    try:
-        host = job.host(job.choice)
-        env = job.choice.make()
-        policy = load_policy(job.policy, env.observation_space, env.action_space, job.options)
-        close_quietly(env)
-        try:
-            play(line, host, policy, job.policy, seats)
-        finally:
-            host.close()
-    except NobodyListensError:
-        return
-    except InputError as error:
-        _last_word(line, InputError(str(error)))
-    except OSError as error:
-        _last_word(line, OSError(error.errno, error.strerror, error.filename))
-
-
-def _last_word(line: Line, error: Exception) -> None:
-    with contextlib.suppress(NobodyListensError):
-        line.send(error)
+    def send(self, row: GameRow) -> None:
+        """Tell how a game ended."""
 
 
 def play(line: Line, host: Host, policy: Policy, name: str, seats: int) -> NoReturn:

@@ -23,8 +23,9 @@ from typing import Any
 import gymnasium as gym
 
 from sandtable.analysis.play.environment import STEP_LIMIT, EnvironmentChoice
-from sandtable.analysis.play.games import GameRow, Job, close_quietly
+from sandtable.analysis.play.games import GameRow, close_quietly
 from sandtable.analysis.play.prepared import Prepared
+from sandtable.analysis.play.process import Job
 from sandtable.analysis.play.settings import GameSettings
 from sandtable.analysis.play.workers import played
 from sandtable.analysis.store import to_plain, write_atomically

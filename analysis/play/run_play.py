@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sandtable.analysis.play.document import answer, document, games_csv
-from sandtable.analysis.play.games import GameRow, Job
+from sandtable.analysis.play.games import GameRow
 from sandtable.analysis.play.play_report import play_report
 from sandtable.analysis.play.prepared import Prepared
+from sandtable.analysis.play.process import Job
 from sandtable.analysis.play.settings import PlaySettings
 from sandtable.analysis.play.workers import played
 from sandtable.analysis.provenance import Recorder

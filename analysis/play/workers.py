@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 
 from sandtable.analysis.executor import Worker
-from sandtable.analysis.play.games import LOST, GameRow, Job, serve
+from sandtable.analysis.play.games import LOST, GameRow
+from sandtable.analysis.play.process import Job, serve
 from sandtable.simulators.errors import InputError
 
 PATIENCE = 5.0

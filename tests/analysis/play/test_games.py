@@ -9,7 +9,8 @@ import pytest
 
 from sandtable.agents.policy_spec import load_policy
 from sandtable.analysis.play.environment import EnvironmentChoice, arguments_of
-from sandtable.analysis.play.games import GameRow, Line, NobodyListensError, Reused, play
+from sandtable.analysis.play.games import GameRow, NobodyListensError, Reused, play
+from sandtable.analysis.play.process import Pipe
 from sandtable.simulators.errors import InputError
 
 
@@ -121,7 +122,7 @@ def test_arguments_are_json_or_else_text():
 
 def test_a_line_whose_other_end_is_closed_says_so():
     ours, theirs = multiprocessing.Pipe()
-    line = Line(theirs)
+    line = Pipe(theirs)
     assert line.seed(wait=False) is None
     ours.send(3)
     assert line.seed(wait=False) == 3

@@ -4,7 +4,8 @@ import pytest
 
 from sandtable.agents.policy_spec import PolicyOptions
 from sandtable.analysis.play.environment import EnvironmentChoice
-from sandtable.analysis.play.games import GameRow, Job
+from sandtable.analysis.play.games import GameRow
+from sandtable.analysis.play.process import Job
 from sandtable.analysis.play.workers import played
 from sandtable.simulators.errors import InputError
 
