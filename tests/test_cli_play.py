@@ -200,7 +200,7 @@ def refused(*arguments: str, command: tuple[str, ...] = ("play",)) -> str:
         ("--env CartPole-v1 --policy random --max-steps 0", "--max-steps: 0 is less than 1"),
         ("--env CartPole-v1 --policy random --alpha 2", "--alpha: 2 is not between 0 and 1"),
         ("--env worlds:Picky-v0 --policy random --set hardness=4", "hardness must be 1, 2 or 3"),
-        ("--env sandtable/LostSales-v0 --policy random --seed -1", "it cannot be reset"),
+        ("--env CartPole-v1 --policy random --seed -1", "--seed: -1 is less than 0"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(worlds, arguments, said):

@@ -62,6 +62,8 @@ def prepare(settings: GameSettings) -> Prepared:
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')}: {value} is less than 1")
+    if settings.seed < 0:
+        raise InputError(f"--seed: {settings.seed} is less than 0, where Gymnasium's seeds begin")
     choice = EnvironmentChoice(settings.env, arguments_of(settings.set), settings.max_steps)
     options = PolicyOptions(settings.trust, settings.deterministic)
     with contextlib.redirect_stdout(sys.stderr):  # what a user's code prints is not the command's output
