@@ -143,8 +143,8 @@ def job_of(piece: Piece, seed: int = 0) -> Job:
     """Return what the sandbox takes of a program."""
     task = piece.task
     return Job(
-        piece.text, task.tests, task.entry_point, setup=task.setup, helpers=task.helpers, names=names_in_tests(task),
-        seed=seed,
+        piece.text, task.tests, task.entry_point, setup=task.setup, helpers=imports_of_setup(task) + task.helpers,
+        names=names_in_tests(task), seed=seed,
     )  # fmt: skip
 
 
@@ -154,9 +154,32 @@ def names_in_tests(task: Task) -> tuple[str, ...]:
 
     Nothing else that a program defines has a meaning in tests.
     """
-    spoken = {one.id for one in ast.walk(parsed(task.tests)) if isinstance(one, ast.Name)}
     bound = _bound(task.setup) | _bound(task.reference or "")
-    return tuple(sorted((spoken & bound) - {task.entry_point}))
+    return tuple(sorted((_spoken(task.tests) & bound) - {task.entry_point}))
+
+
+@lru_cache(maxsize=1024)
+def imports_of_setup(task: Task) -> str:
+    """Return the imports of a setup whose names tests or helpers speak of, as source, a line each; "" without any.
+
+    The setup runs with the program, and a module cannot come from there; so the judge has its own.
+    """
+    spoken = (_spoken(task.tests) | _spoken(task.helpers)) - _bound(task.setup)
+    lines = []
+    for statement in parsed(task.setup).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            names = [one for one in statement.names if one.name == "*" or _name_of(one) in spoken]
+            statement.names = names
+            lines += [f"{ast.unparse(statement)}\n"] if names else []
+    return "".join(lines)
+
+
+def _name_of(imported: ast.alias) -> str:
+    return imported.asname or imported.name.split(".")[0]
+
+
+def _spoken(source: str) -> set[str]:
+    return {one.id for one in ast.walk(parsed(source)) if isinstance(one, ast.Name)}
 
 
 def _bound(source: str) -> set[str]:

@@ -6,7 +6,16 @@ import pytest
 
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.completions import CompletionsFile, Greedy, Prompt
-from sandtable.simulators.language.grading import answer_of, assemble, graded, job_of, judge_here, names_in_tests
+from sandtable.simulators.language.grading import (
+    Piece,
+    answer_of,
+    assemble,
+    graded,
+    imports_of_setup,
+    job_of,
+    judge_here,
+    names_in_tests,
+)
 from sandtable.simulators.language.stop_rules import stop_rule
 from sandtable.simulators.language.tasks import Task
 from sandtable.simulators.language.tasks_file import read_tasks, write_tasks
@@ -105,3 +114,13 @@ def test_only_names_that_setup_or_reference_bind_are_known_to_tests():
     task = Task("a", "python", "", "f", setup="root: int = 1", tests=tests, reference=reference)
     assert names_in_tests(task) == ("Pair", "root")
     assert names_in_tests(Task("a", "python", "", "f", tests=tests, reference="    return 1")) == ()
+
+
+def test_what_a_setup_imports_is_known_to_tests():
+    setup = "import os.path, numpy\nfrom collections import Counter, deque\nfrom math import *\nclass deque: pass\n"
+    tests = "assert f() == Counter(os.path.join('a')) and deque"
+    task = Task("a", "python", "", "f", "def g(): return 1", setup, tests)
+    assert imports_of_setup(task) == "import os.path\nfrom collections import Counter\nfrom math import *\n"
+    assert names_in_tests(task) == ("deque",)
+    assert job_of(Piece("", task, "def f(): pass")).helpers == imports_of_setup(task) + task.helpers
+    assert imports_of_setup(Task("a", "python", "", "f", tests=tests)) == ""
