@@ -117,11 +117,11 @@ class TextTasks:
         return [str(told[one.task.task_id, one.text]) for one in pieces]
 
     def _opened(self) -> Sandbox:
-        """Return the sandbox, which starts with the first program; it ends with this object if nobody closes it."""
+        """Return the sandbox, open: it starts with the first program, and ends with this object if nobody closes it."""
         if self._sandbox is None:
-            self._sandbox = Sandbox(cpu=self._cpu, jobs=self._jobs).__enter__()
+            self._sandbox = Sandbox(cpu=self._cpu, jobs=self._jobs)
             weakref.finalize(self, self._sandbox.close)
-        return self._sandbox
+        return self._sandbox.__enter__()  # starts its server, and another where that has ended
 
     def close(self) -> None:
         """End the sandbox."""

@@ -32,6 +32,7 @@ STATUSES: tuple[Status, ...] = ("passed", "failed", "error", "cpu", "memory", "w
 _JUDGED: dict[int, Status] = {
     code: status for code, verdict in enumerate(VERDICTS, 1) for status in STATUSES if status == verdict
 }
+_SERVER_ENDED = "the sandbox's server has ended; what has no verdict yet can be graded again"
 _PATIENCE = 10.0  # seconds for jobs that are broken off, and for the server, to end by themselves
 _AHEAD = 8  # verdicts that may wait for an earlier one, for each job that runs
 
@@ -180,8 +181,9 @@ class Sandbox:
 
         Raises:
             InputError: A job is longer than 16 MB.
-            RuntimeError: The sandbox is closed, the server has ended, or the kernel refused to confine a process.
-            OSError: The grader itself can open no further descriptor. The sandbox is closed then.
+            RuntimeError: The sandbox is closed.
+            OSError: The server has ended, the kernel refused to confine a process (`ChildProcessError`), or this
+                process can open no further descriptor. The sandbox is closed then, and can be opened again.
         """
         control = self._control
         if control is None:
@@ -233,8 +235,10 @@ class Sandbox:
         self._runs[number] = self._runs[number + 1] = run
         try:
             return run.begin(self._control, number, for_worker, for_judge)
-        except BaseException:  # an interruption, too: half of a job may be with the server, and it would never end
+        except BaseException as error:  # an interruption, too: half of a job may have been sent, and would never end
             self.close()
+            if isinstance(error, ConnectionError):  # which elsewhere means that nobody reads the output
+                raise ChildProcessError(_SERVER_ENDED) from None
             raise
 
     def _watch(self, selector: selectors.BaseSelector) -> list[Run]:
@@ -266,20 +270,22 @@ class Sandbox:
     def _listen(self) -> list[Run]:
         """Take what the server tells of one child; return its run if that has ended with it."""
         assert self._control is not None
-        message, pidfds, _, _ = socket.recv_fds(self._control, REPLY.size, 1)
+        message, pidfds = b"", list[int]()
+        with contextlib.suppress(ConnectionError):
+            message, pidfds, _, _ = socket.recv_fds(self._control, REPLY.size, 1)
         if not message:
             self.close()
-            raise RuntimeError("the sandbox's server has ended")
+            raise ChildProcessError(_SERVER_ENDED)
         kind, number, code, used, peak = REPLY.unpack(message)
         if kind == REFUSED:
             self.close()
-            raise RuntimeError(f"a process could not be confined, so it has not run: {os.strerror(code)}")
+            raise ChildProcessError(f"a process could not be confined, so it has not run: {os.strerror(code)}")
         run = self._runs[number]
         child = run.judge if number % 2 else run.worker
         if kind == STARTED:
             if not pidfds:
                 self.close()
-                raise RuntimeError("the grader has too many open files (ulimit -n): grade with fewer jobs at a time")
+                raise OSError("the grader has too many open files (ulimit -n): grade with fewer jobs at a time")
             child.pidfd = pidfds[0]
             if run.over:
                 child.kill()
@@ -314,7 +320,7 @@ class Sandbox:
         for run in self._runs.values():
             run.stop()
         until = time.monotonic() + _PATIENCE
-        with contextlib.suppress(RuntimeError, OSError):
+        with contextlib.suppress(OSError):
             while self._runs and time.monotonic() < until:
                 self._watch(selector)
         if self._runs:  # an interruption came between the server's word of an end and its being noted

@@ -2,7 +2,9 @@
 
 import gc
 import json
+import os
 import pickle
+import signal
 import warnings
 
 import gymnasium as gym
@@ -210,6 +212,19 @@ def test_a_sandbox_ends_with_its_environment():
         del env
         gc.collect()
         assert server.poll() is not None
+
+
+def test_a_sandbox_that_was_ended_from_outside_is_an_error_once_and_then_there_is_another():
+    env = CompletionTextEnv(source="lists", tasks=20)
+    env.reset(seed=0)
+    assert env.step("return 1\n")[4]["status"] in ("failed", "error")
+    os.kill(env.tasks._sandbox.server_pid, signal.SIGKILL)
+    env.reset()
+    with pytest.raises(ChildProcessError, match="server has ended"):
+        env.step("return 1\n")
+    env.reset()
+    assert env.step("return 1\n")[4]["status"] in ("failed", "error")
+    env.close()
 
 
 def test_what_cannot_be_is_refused(small, tmp_path):

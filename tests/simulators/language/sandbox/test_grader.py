@@ -159,9 +159,10 @@ def test_a_server_that_ends_is_an_error_and_a_new_one_can_be_started():
         os.kill(sandbox.server_pid, signal.SIGKILL)
         yield RIGHT
 
-    sandbox = Sandbox(jobs=1)
-    with sandbox, pytest.raises((RuntimeError, OSError)):
-        list(sandbox.grade(jobs()))
+    for at_a_time in (1, 8):
+        sandbox = Sandbox(jobs=at_a_time)
+        with sandbox, pytest.raises(ChildProcessError, match="server has ended"):
+            list(sandbox.grade(jobs()))
     with sandbox:
         assert [verdict.status for verdict in sandbox.grade([RIGHT])] == ["passed"]
 
@@ -172,7 +173,7 @@ def test_a_process_that_cannot_be_confined_is_an_error_and_no_verdict(monkeypatc
     monkeypatch.setattr(sandbox, "_control", ours)
     with theirs:
         theirs.send(REPLY.pack(REFUSED, 0, errno.EPERM, 0.0, 0))
-        with pytest.raises(RuntimeError, match="Operation not permitted"):
+        with pytest.raises(ChildProcessError, match="Operation not permitted"):
             list(sandbox.grade([RIGHT]))
 
 
