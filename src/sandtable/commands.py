@@ -409,8 +409,8 @@ def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, ou
         return 0
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        scale = "" if row["ours"] < 1e4 else "millions of "
-        heading = f"{row['benchmark']}: {scale}{row['unit']} of one core, against {row['alternative']}"
+        unit = row["unit"] if row["ours"] < 1e4 else f"millions of {row['unit']} of one core"
+        heading = f"{row['benchmark']}: {unit}, against {row['alternative']}"
         groups.setdefault(heading, []).append(of_benchmark(row))
     for heading, group in groups.items():
         print(f"\n{heading}")
