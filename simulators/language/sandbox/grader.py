@@ -129,6 +129,7 @@ class Sandbox:
         self._control: socket.socket | None = None
         self._runs: dict[int, Run] = {}  # both numbers of a run's children lead to it
         self._next_number = 0
+        self._process = os.getpid()  # whose the server is
         self.uid = self.offers.uid
 
     @property
@@ -144,8 +145,11 @@ class Sandbox:
         }
 
     def __enter__(self) -> Self:
+        if self._process != os.getpid():
+            self.close()  # a fork's copy: the server is its parent's
         if self._control is None:
             self._server, self._control, self.uid = start_server(self._start)
+            self._process = os.getpid()
         return self
 
     def __exit__(
@@ -157,11 +161,13 @@ class Sandbox:
         """End the server and all its children; what still runs has no verdict then. Can be called twice."""
         control, server = self._control, self._server
         self._control = self._server = None
+        ours = self._process == os.getpid()
         if control is not None:
             with contextlib.suppress(OSError):
-                control.shutdown(socket.SHUT_RDWR)  # the server hears it even if a fork of this process holds it
+                if ours:
+                    control.shutdown(socket.SHUT_RDWR)  # the server hears it even if a fork of this process holds it
             control.close()
-        if server is not None:
+        if server is not None and ours:
             try:
                 server.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
@@ -181,13 +187,15 @@ class Sandbox:
 
         Raises:
             InputError: A job is longer than 16 MB.
-            RuntimeError: The sandbox is closed.
+            RuntimeError: The sandbox is closed, or was opened before this process was forked.
             OSError: The server has ended, the kernel refused to confine a process (`ChildProcessError`), or this
                 process can open no further descriptor. The sandbox is closed then, and can be opened again.
         """
         control = self._control
         if control is None:
             raise RuntimeError("the sandbox is closed: use it in a with statement")
+        if self._process != os.getpid():  # two readers of one server's words would take each other's
+            raise RuntimeError("the sandbox was opened by another process: open one here, too")
         if self._runs:
             raise RuntimeError("the sandbox grades one sequence of jobs at a time")
         waiting = iter(jobs)
@@ -214,7 +222,7 @@ class Sandbox:
                         yield finished.pop(given)
                         given += 1
             finally:
-                if self._control is control:
+                if self._control is control and self._process == os.getpid():
                     self._abandon(selector)
 
     def _running(self) -> int:

@@ -195,6 +195,28 @@ def test_a_sandbox_that_is_closed_while_it_grades_says_so_and_can_be_opened_agai
         assert next(went_on).status == "passed"
 
 
+def test_a_fork_does_not_grade_with_its_parent_s_server_and_does_not_end_it():
+    with Sandbox(cpu=1) as sandbox:
+        verdicts = sandbox.grade([RIGHT] * 9)
+        assert next(verdicts).status == "passed"
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                verdicts.close()
+                with pytest.raises(RuntimeError, match="another process"):
+                    next(sandbox.grade([RIGHT]))
+                parent_s = sandbox.server_pid
+                with sandbox:
+                    assert [verdict.status for verdict in sandbox.grade([RIGHT])] == ["passed"]
+                    assert sandbox.server_pid != parent_s
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert [verdict.status for verdict in verdicts] == ["passed"] * 8
+
+
 def test_a_grader_that_can_open_nothing_says_so_and_does_not_wait_for_what_never_began(monkeypatch):
     made = os.memfd_create
 
