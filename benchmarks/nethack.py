@@ -3,7 +3,7 @@
 All show the same arrays, the screen and ``blstats``, and are given the same random actions; games that end start anew.
 A side's CPU-seconds are those of this process and of its workers, each read from the process's own clock
 (``clock_getcpuclockid``), so that nothing of the start is counted and nothing of a worker is missed. The rates by the
-wall clock are those of all cores together, and mean something on idle ones only.
+wall clock are of as many workers as there are processors, and mean something on idle ones only.
 
 The last rows tell what is left to gain: the keys that one game was given, pressed once more in nle's engine of a single
 game, without rules, observations or other games in the caches.
@@ -46,23 +46,25 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
 def _rows(number: int, engine: float, quick: bool) -> list[dict[str, Any]]:
     """Return the rows of so many games."""
     ours = NetHackVectorEnv(number, observation=OBSERVATION)
+    spread = NetHackVectorEnv(number, os.cpu_count(), observation=OBSERVATION)  # as many workers as processors
     others = gym.vector.AsyncVectorEnv([nle_score] * number), gym.vector.SyncVectorEnv([nle_score] * number)
     try:
-        calls = [steps_of(vector, number) for vector in (ours, *others)]
+        calls = [steps_of(vector, number) for vector in (ours, *others, spread)]
         in_async = [process.pid for process in others[0].processes]
         clocks = [cpu_clock(pids) for pids in (ours.worker_pids, in_async, ())]
         units, walls = (float(_STEPS), float(_STEPS)), (time.perf_counter, time.perf_counter)
         of_async = rates_in_turns(calls[0], calls[1], units, quick, (clocks[0], clocks[1]))
         of_sync = rates_in_turns(calls[0], calls[2], units, quick, (clocks[0], clocks[2]))
-        of_walls = rates_in_turns(calls[0], calls[2], units, quick, walls)
+        of_walls = rates_in_turns(calls[3], calls[2], units, quick, walls)
+        case, on_the_wall = (f"{number} games, workers: {len(vector.worker_pids)}" for vector in (ours, spread))
     finally:
-        for vector in (ours, *others):
+        for vector in (ours, *others, spread):
             vector.close()
-    case, unit = f"{number} games", "env-steps/s"
+    unit = "env-steps/s"
     return [
         timing("nethack", case, unit, of_async, "nle in AsyncVectorEnv", ASKED_OF_ASYNC),
         timing("nethack", case, unit, of_sync, "nle in SyncVectorEnv", ASKED_OF_SYNC),
-        timing("nethack", f"{case}, by the wall clock", unit, of_walls, "nle in SyncVectorEnv", ASKED_OF_WALL),
+        timing("nethack", f"{on_the_wall}, by the wall clock", unit, of_walls, "nle in SyncVectorEnv", ASKED_OF_WALL),
         timing("nethack", case, unit, (of_sync[0], engine), "the engine alone, one game"),
     ]
 

@@ -40,6 +40,14 @@ def load_nle() -> Any:
     return nethack
 
 
+def library_path() -> str:
+    """Return the path of the engine's library, of which every game loads a copy."""
+    load_nle()
+    from nle.nethack.nethack import DLPATH
+
+    return str(DLPATH)
+
+
 class Engine:
     """An engine that writes what it shows into given arrays.
 

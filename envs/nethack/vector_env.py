@@ -22,6 +22,7 @@ from sandtable.simulators.errors import InputError
 from sandtable.simulators.memory import require_memory
 
 _BYTES_A_GAME = 4_500_000  # measured: 3.2 MB of the engine's library, 1.3 MB of its game
+_GAMES_A_WORKER = 8  # at least, if there are so many and nobody says otherwise
 _FILES_A_WORKER = 32  # of the interpreter, the pipes, and what is open for a moment
 _ATTEMPTS = 3  # to begin games on new workers, before the games are to blame
 
@@ -43,8 +44,8 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
 
     Args:
         num_envs: Rows, at least 1.
-        workers: Processes, at least 1; by default one for each processor that this process may use. The rows do not
-            depend on it.
+        workers: Processes, at least 1; by default one for every eight games, but no more than there are processors for
+            this process: to wake a process costs what a step or two cost. The rows do not depend on it.
         copy: Whether observations are arrays of their own. Without, they are views of memory that the next step
             overwrites.
         autoreset_mode: What becomes of a row whose episode ended: a ``gymnasium.vector.AutoresetMode`` or its value.
@@ -74,7 +75,8 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         self.num_envs, self.copy = _count("num_envs", num_envs), bool(copy)
         self.autoreset_mode = find_autoreset_mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
-        workers = min(self.num_envs, _processors() if workers is None else _count("workers", workers))
+        most = min(_processors(), -(-self.num_envs // _GAMES_A_WORKER)) if workers is None else workers
+        workers = min(self.num_envs, _count("workers", most))
         bounds = [self.num_envs * worker // workers for worker in range(workers + 1)]
         self._shares = [slice(*ends) for ends in pairwise(bounds)]
         self._require_room()
@@ -90,6 +92,7 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         fields = layout(self.settings, self.num_envs)
         memory = create_memory(fields)
         self._arrays = map_arrays(memory, fields)
+        self._shown = {name: self._arrays[name] for name in self.settings.names}
         job = {"arguments": arguments, "num_envs": self.num_envs}
         jobs = [job | {"rows": [share.start, share.stop]} for share in self._shares]
         self._pool = WorkerPool("sandtable.envs.nethack.worker", jobs, memory)
@@ -144,8 +147,8 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         if np.count_nonzero(self._live) < self.num_envs:
             self._account_for_others(orders)
         self._carry_out(orders)
-        terminated, truncated = self._arrays["flags"][:END].astype(bool)
-        reward, ended = self._arrays["reward"].copy(), terminated | truncated
+        reward, (terminated, truncated) = self._arrays["reward"].copy(), self._arrays["flags"][:END].astype(bool)
+        ended = terminated | truncated
         self._live = ~ended
         info = masked(self._known(), np.ones(self.num_envs, bool))
         if np.count_nonzero(ended):
@@ -155,7 +158,7 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
     def close_extras(self, **kwargs: Any) -> None:
         """End the workers and give the memory back."""
         self._pool.close()
-        self._arrays = {}
+        self._arrays, self._shown = {}, {}
 
     def __reduce__(self) -> Any:
         """Refuse to be copied: games that are being played cannot be."""
@@ -163,7 +166,7 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
 
     def _observation(self, copy: bool) -> dict[str, np.ndarray]:
         """Return what is seen, [num_envs, ...]."""
-        return {name: self._arrays[name].copy() if copy else self._arrays[name] for name in self.settings.names}
+        return {name: array.copy() if copy else array for name, array in self._shown.items()}
 
     def _known(self) -> dict[str, np.ndarray]:
         """Return what is known of the games, an entry a row."""

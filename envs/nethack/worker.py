@@ -5,6 +5,7 @@ import os
 from contextlib import ExitStack
 from typing import Any
 
+from sandtable.envs.nethack.engine import library_path
 from sandtable.envs.nethack.game import ENDS, MEASURES, Game
 from sandtable.envs.nethack.settings import OBSERVATIONS, NetHackSettings
 from sandtable.envs.nethack.shared_code import SharedCode
@@ -58,10 +59,11 @@ class _Games:
         os.close(job["memory"])
         self._rows = range(*job["rows"])
         self._orders, self._seeds = arrays["order"][slice(*job["rows"])], arrays["seeds"]
-        self._measures, self._flags = arrays["measures"], arrays["flags"]
-        self._reward, self._total, self._steps = arrays["reward"], arrays["total"], arrays["steps"]
+        self._measures, self._flags, self._done = arrays["measures"], arrays["flags"], arrays["flags"][DONE].data
+        self._reward, self._total, self._steps = (arrays[name] for name in ("reward", "total", "steps"))
         self._games = [Game(settings, {name: arrays[name][row] for name in settings.names}) for row in self._rows]
-        self._code = SharedCode()
+        self._code = SharedCode(library_path())
+        stack.callback(self._code.close)
         for game in self._games:
             stack.callback(game.close)
 
@@ -71,8 +73,8 @@ class _Games:
         for row, game, order in zip(self._rows, self._games, self._orders.tolist(), strict=True):
             if order == WAIT:
                 continue
-            reward, terminated, truncated = 0.0, False, False
             if order == START:
+                reward, terminated, truncated = 0.0, False, False
                 core, disp = self._seeds[row].tolist()
                 game.start((core, disp), *special.get(str(row), ()))
                 self._code.share(game.engine.library)
@@ -83,4 +85,4 @@ class _Games:
             if order == START or game.end is not None:  # else they are as they were
                 end = len(ENDS) if game.end is None else ENDS.index(game.end)
                 self._flags[:DONE, row] = terminated, truncated, end, game.reproducible
-            self._flags[DONE, row] = True
+            self._done[row] = True

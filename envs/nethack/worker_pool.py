@@ -113,9 +113,9 @@ def serve(job: dict[str, Any], start: Callable[[ExitStack], Callable[[bytes], No
         with ExitStack() as stack:
             work = start(stack)
             os.write(answers, _READY)
-            while message := os.read(requests, 65536):
+            while message := os.read(requests, 4096):
                 while not message.endswith(b"\n"):
-                    message += os.read(requests, 65536)
+                    message += os.read(requests, 4096)
                 work(message)
                 os.write(answers, _READY)
     except BrokenPipeError:  # the parent is gone
