@@ -85,7 +85,8 @@ class Sandbox:
     Args:
         cpu: CPU seconds that a worker may use; the verdict is `cpu` beyond.
         memory: Address space of a worker in MB.
-        wall: Seconds after which a job is stopped, whatever it does.
+        wall: Seconds after which a job is stopped, whatever it does; those in which it waited for a processor that
+            was busy with others do not count, where the kernel tells them.
         jobs: Jobs that run at a time, at most 64. Verdicts do not depend on it.
         packages: Packages that programs may import besides the standard library, for example `("numpy",)`.
         backend: `landlock`, `bubblewrap`, or `auto`: the first of them that this machine offers.
@@ -261,7 +262,7 @@ class Sandbox:
                 self._read_code(key.fd, selector)
         now = time.monotonic()
         for run in self._runs.values():
-            if not run.over and run.deadline <= now:
+            if not run.over and run.is_late(self.wall, now):
                 run.late = True
                 run.stop()
         for run in ended:

@@ -34,6 +34,16 @@ class Child:
             with contextlib.suppress(ProcessLookupError):  # it has ended, and the server's word of it is on the way
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
+    def delay(self) -> float:
+        """Seconds in which it could have run, but the processors were busy with others; 0 where nobody counts."""
+        if self.pidfd is None:
+            return 0.0
+        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{self.pidfd}", encoding="ascii") as known:
+            pid = next(line.split()[1] for line in known if line.startswith("Pid:"))
+            with open(f"/proc/{pid}/schedstat", encoding="ascii") as counted:
+                return int(counted.read().split()[1]) / 1e9
+        return 0.0
+
     def close(self) -> None:
         """Let go of its descriptor."""
         if self.pidfd is not None:
@@ -87,6 +97,17 @@ class Run:
             for descriptor in handed_on:
                 os.close(descriptor)
         return self.verdict_pipe
+
+    def is_late(self, wall: float, now: float) -> bool:
+        """Whether its time is over; at its deadline it gets back what its processes waited for a processor.
+
+        Args:
+            wall: Seconds that it has.
+            now: On the monotonic clock.
+        """
+        if self.deadline <= now:
+            self.deadline = self.started + wall + self.worker.delay() + self.judge.delay()
+        return self.deadline <= now
 
     def read_code(self) -> None:
         """Read the judge's byte, or that there is none, as nobody holds the other end any more; it is over then."""

@@ -2,8 +2,11 @@
 
 import os
 import socket
+import subprocess
+import sys
+import time
 
-from sandtable.simulators.language.sandbox.runs import Run
+from sandtable.simulators.language.sandbox.runs import Child, Run
 from sandtable.simulators.language.sandbox.server import REQUEST
 
 
@@ -32,3 +35,26 @@ def test_no_byte_is_waited_for_that_cannot_come_even_if_somebody_holds_the_other
         run.begin(ours, 0, b"", b"")
         run.read_code()
     assert run.code == 0
+
+
+def test_seconds_in_which_the_machine_let_it_not_run_are_given_back():
+    run = Run(0, started=100.0, deadline=103.0)
+    run.worker.delay, run.judge.delay = (lambda: 2.0), (lambda: 0.5)
+    assert not run.is_late(wall=3.0, now=102.0)
+    assert not run.is_late(wall=3.0, now=104.0)
+    assert run.deadline == 105.5
+    assert run.is_late(wall=3.0, now=105.5)
+
+
+def test_the_delay_of_a_process_is_what_the_kernel_has_counted():
+    assert Child().delay() == 0.0
+    loops = "import time\nwhile time.process_time() < .1: pass\nprint(flush=True)\ninput()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    begun = time.monotonic()
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", loops], **pipes) as process:
+        process.stdout.readline()
+        child = Child(os.pidfd_open(process.pid))
+        assert 0.0 <= child.delay() < time.monotonic() - begun
+        process.communicate(b"\n")
+    assert child.delay() == 0.0
+    child.close()
