@@ -73,8 +73,8 @@ def synthetic_completions(
         InputError: An argument is out of its range, or the embeddings do not fit into memory.
     """
     for name, value, least in (("prompts", prompts, 1), ("completions", completions, 1), ("dim", dim, 2)):
-        if value < least:
-            raise InputError(f"{name} = {value}: it must be at least {least}")
+        if value < least or value != int(value):
+            raise InputError(f"{name} = {value}: it must be a whole number, at least {least}")
     if not np.isfinite([gap, offset]).all():
         raise InputError(f"gap = {gap}, offset = {offset}: both must be finite")
     rows = prompts * completions
@@ -117,10 +117,14 @@ def read_bandit(path: str | Path, layer: int | str | None = None, seed: int = 0,
     # copied where it is written to, which nobody does: torch warns of memory that cannot be written to
     embeddings = np.load(features.path / f"{name}.npy", mmap_mode="c", allow_pickle=False)
     for start in range(0, len(embeddings), _BLOCK):
-        wrong = ~np.isfinite(embeddings[start : start + _BLOCK]).all(-1)
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(embeddings[start : start + _BLOCK].astype(np.float32)).all(-1)
         if wrong.any():
             row = start + int(np.argmax(wrong))
-            raise InputError(f"{features.path / name}.npy, row {row}: a number is not finite; extract the layer again")
+            problem = "a number is not finite in single precision; extract the layer again"
+            raise InputError(f"{features.path / name}.npy, row {row}: {problem}")
+    for prompt in found:
+        _require_single("logprobs", prompt, path)
     logprobs = [one for prompt in found for one in prompt.logprobs or [None]]
     return BanditData(
         prompt_ids=tuple(prompt.prompt_id for prompt in found),
@@ -142,11 +146,18 @@ def _rewards(prompt: Prompt, path: str | Path, scores: bool) -> np.ndarray:
         return bradley_terry_scores(len(prompt), prompt.preferences).astype(np.float32)
     if prompt.rewards is None:
         fail("rewards", "it is missing; `sandtable grade` writes the rewards of programs and numbers")
-    for place, reward in enumerate(prompt.rewards):
-        if reward is None or not abs(reward) <= _LARGEST:
-            told = "it is null; leave the completion out" if reward is None else f"{reward} is beyond single precision"
-            fail(f"rewards[{place}]", told)
+    if None in prompt.rewards:
+        fail(f"rewards[{prompt.rewards.index(None)}]", "it is null; leave the completion out")
+    _require_single("rewards", prompt, path)
     return np.array(prompt.rewards, np.float32)
+
+
+def _require_single(field: str, prompt: Prompt, path: str | Path) -> None:
+    """Raise an ``InputError`` at the first number of a field that is beyond single precision."""
+    for place, one in enumerate(getattr(prompt, field) or ()):
+        if one is not None and abs(one) > _LARGEST:
+            where = f"{path}, line {prompt.line}, field {field}[{place}]"
+            raise InputError(f"{where}: {one} is beyond single precision")
 
 
 def _places(splits: Sequence[Split]) -> np.ndarray:

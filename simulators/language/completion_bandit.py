@@ -113,8 +113,8 @@ class CompletionBandit(DecisionProcess):
         require_name("split", split, SPLITS)
         require_name("action", action, get_args(Action))
         require_name("rewards", rewards, get_args(Scale))
-        if k < 1:
-            raise InputError(f"k = {k}: it must be at least 1")
+        if k < 1 or k != int(k):
+            raise InputError(f"k = {k}: it must be a whole number, at least 1")
         if isinstance(source, BanditData):
             self.data = source
         elif source == "synthetic":

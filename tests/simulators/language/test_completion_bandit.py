@@ -264,13 +264,14 @@ def test_known_rewards_of_a_split_are_those_of_its_draws(small):
 
 def test_what_cannot_be_is_refused(small):
     for arguments, message in [
-        ({"k": 0}, "k = 0: it must be at least 1"),
+        ({"k": 0}, "k = 0: it must be a whole number, at least 1"),
         ({"split": "tests"}, "split 'tests': there are train, validation, test; is it test"),
         ({"action": "soft"}, "action 'soft': there are index, weights"),
         ({"rewards": "elo"}, "rewards 'elo': there are given, win-rate"),
         ({"layer": 3}, "layer = 3: the synthetic source has no layers"),
-        ({"dim": 1}, "dim = 1: it must be at least 2"),
-        ({"prompts": 0}, "prompts = 0: it must be at least 1"),
+        ({"dim": 1}, "dim = 1: it must be a whole number, at least 2"),
+        ({"dim": 2.5}, "dim = 2.5: it must be a whole number, at least 2"),
+        ({"prompts": 0}, "prompts = 0: it must be a whole number, at least 1"),
         ({"gap": np.nan}, "gap = nan, offset = 3.0: both must be finite"),
         ({"source": small, "split": "validation"}, "none of 3 prompts is in the validation split"),
     ]:
@@ -318,17 +319,18 @@ def test_a_file_s_completions_are_shown_with_the_features_of_a_layer(folder):
     assert one.step(one.reset(KEYS[:1]), np.array([1])).reward == -1
 
 
-def test_rewards_that_are_missing_are_refused_with_line_and_field(folder):
+def test_rewards_that_are_missing_or_too_large_are_refused_with_line_and_field(folder):
     path, prompts = folder
     for change, message in [
         ({"rewards": None}, "line 3, field rewards: it is missing; `sandtable grade` writes"),
         ({"rewards": (0.0, None)}, r"line 3, field rewards\[1\]: it is null; leave the completion out"),
         ({"rewards": (1e300, 0.0)}, r"line 3, field rewards\[0\]: 1e\+300 is beyond single precision"),
+        ({"logprobs": (0.0, -1e300)}, r"line 3, field logprobs\[1\]: -1e\+300 is beyond single precision"),
     ]:
         write_completions(path, [*prompts[:2], replace(prompts[2], **change), prompts[3]])
         with pytest.raises(InputError, match=message):
             CompletionBandit(path)
-    text = path.read_text().replace("1e+300", "NaN")
+    text = path.read_text().replace('"rewards":[1', '"rewards":[NaN')
     path.write_text(text)
     with pytest.raises(InputError, match=r"line 3, field rewards\[0\]: it must be finite"):
         CompletionBandit(path)
@@ -340,9 +342,10 @@ def test_features_that_are_not_there_or_not_finite_or_of_another_file_are_refuse
     path, prompts = folder
     with pytest.raises(InputError, match="layer '4': there are 3, 6"):
         CompletionBandit(path, layer=4)
-    write_features(path.with_suffix(".features"), prompts, {"3": np.full((8, 2), np.inf)}, model="tiny")
-    with pytest.raises(InputError, match=r"3.npy, row 0: a number is not finite"):
-        CompletionBandit(path)
+    for large in (np.inf, 1e300):
+        write_features(path.with_suffix(".features"), prompts, {"3": np.full((8, 2), large)}, model="tiny")
+        with pytest.raises(InputError, match=r"3.npy, row 0: a number is not finite in single precision"):
+            CompletionBandit(path)
     write_completions(path, prompts[:3])
     with pytest.raises(InputError, match="features of another file"):
         CompletionBandit(path)
