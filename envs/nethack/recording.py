@@ -39,11 +39,21 @@ class Recording:
         """The file of the present game."""
         return Path(f"{self.prefix}{self._games - 1}.ttyrec3.bz2")
 
+    @property
+    def _lists(self) -> tuple[Path, Path]:
+        """NetHack's other lists of games, high scores and a shorter xlogfile; it says on the screen which it misses.
+
+        They are there while a game is played, and empty at its start, so that no earlier game is in them.
+        """
+        return Path(f"{self.prefix}record"), Path(f"{self.prefix}logfile")
+
     def next_game(self) -> Path:
         """Return the file of the next game."""
         if self._number == 0:
             self._take_number()
         self._games += 1
+        for file in self._lists:
+            file.touch()
         return self.game
 
     def finish(self) -> None:
@@ -52,6 +62,8 @@ class Recording:
         Raises:
             InputError: It is cut short; it is removed.
         """
+        for file in self._lists:
+            file.unlink(missing_ok=True)
         if not ends_as_bzip2(self.game):
             self.game.unlink(missing_ok=True)
             raise InputError(f"the recording {self.game} was cut short and removed: is the disk full?")

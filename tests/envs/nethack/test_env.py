@@ -1,6 +1,7 @@
 """NetHack as a Gymnasium environment; what nle's own does otherwise is mended."""
 
 import copy
+import bz2
 import io
 import json
 import os
@@ -175,6 +176,8 @@ def test_recorded_games_are_those_that_are_not_and_nle_indexes_them(tmp_path):
             assert same(some[0], others[0])
             assert some[1:] == others[1:]
         length[str(seed)] = env.game.keys  # before close: the episode's end has made the files whole
+        (recording,) = (tmp_path / str(seed)).glob("*.bz2")
+        assert str(tmp_path).encode() not in bz2.decompress(recording.read_bytes())  # nle's own says which file it misses
     plain.close()
     with redirect_stdout(io.StringIO()):
         dataset.db.create(str(tmp_path / "games.db"))

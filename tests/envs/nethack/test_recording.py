@@ -28,7 +28,8 @@ def test_recordings_in_one_folder_do_not_meet(tmp_path):
     names = [one.next_game().name for one in (some, others, some, others)]
     assert names == ["nle.1.0.ttyrec3.bz2", "nle.2.0.ttyrec3.bz2", "nle.1.1.ttyrec3.bz2", "nle.2.1.ttyrec3.bz2"]
     assert Recording(tmp_path / "new" / "folder", 400).next_game().name == "nle.3.0.ttyrec3.bz2"
-    assert sorted(file.name for file in some.folder.iterdir()) == [f"nle.{n}.xlogfile" for n in (1, 2, 3)]
+    files = [f"nle.{n}.{kind}" for n in (1, 2, 3) for kind in ("logfile", "record", "xlogfile")]
+    assert sorted(file.name for file in some.folder.iterdir()) == files
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
