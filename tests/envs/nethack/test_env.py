@@ -1,7 +1,7 @@
 """NetHack as a Gymnasium environment; what nle's own does otherwise is mended."""
 
-import copy
 import bz2
+import copy
 import io
 import json
 import os
@@ -177,7 +177,7 @@ def test_recorded_games_are_those_that_are_not_and_nle_indexes_them(tmp_path):
             assert some[1:] == others[1:]
         length[str(seed)] = env.game.keys  # before close: the episode's end has made the files whole
         (recording,) = (tmp_path / str(seed)).glob("*.bz2")
-        assert str(tmp_path).encode() not in bz2.decompress(recording.read_bytes())  # nle's own says which file it misses
+        assert str(tmp_path).encode() not in bz2.decompress(recording.read_bytes())  # as in nle's
     plain.close()
     with redirect_stdout(io.StringIO()):
         dataset.db.create(str(tmp_path / "games.db"))
