@@ -4,6 +4,7 @@ Samples of one prompt are never split: what is learned of a prompt from some of 
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def assign_splits(prompts: Sequence[Prompt], seed: int = 0, path: str | Path = "
 
     Prompts that share a group, or whose text is the same but for case and spaces, are one: where the file tells the
     split of one of them, the others have it, too. The rest are assigned 60/20/20 by a hash of seed and the least of
-    their ids (or groups), so that a prompt keeps its split when others are added or their order changes.
+    their ids (or groups), so that a prompt keeps its split when others are added, which share neither group nor text
+    with it, or their order changes.
 
     Args:
         prompts: The prompts.
@@ -48,8 +50,8 @@ def assign_splits(prompts: Sequence[Prompt], seed: int = 0, path: str | Path = "
 
 
 def normalised(prompt: str) -> str:
-    """Return a prompt without what does not make it another one: case, and how many spaces there are."""
-    return " ".join(prompt.split()).casefold()
+    """Return a prompt without what makes it no other: case, how many spaces there are, how an accent is encoded."""
+    return " ".join(unicodedata.normalize("NFC", prompt).split()).casefold()
 
 
 def _components(prompts: Sequence[Prompt]) -> list[list[int]]:

@@ -31,7 +31,7 @@ def test_a_prompt_keeps_its_split_when_others_come_and_go():
     assert assign_splits(every, seed=1) != splits
 
 
-@given(st.lists(st.sampled_from(["a", "A ", "b", " b\n", "c", "d", ""]), min_size=1, max_size=20), st.data())
+@given(st.lists(st.sampled_from(["a", "A ", "b", " b\n", "\u00e9", "e\u0301", ""]), min_size=1, max_size=20), st.data())
 def test_no_normalised_prompt_and_no_group_is_in_two_splits(texts, data):
     groups = data.draw(st.lists(st.sampled_from([None, "g", "h"]), min_size=len(texts), max_size=len(texts)))
     every = prompts(*texts, group=groups)
@@ -41,6 +41,11 @@ def test_no_normalised_prompt_and_no_group_is_in_two_splits(texts, data):
         for one, split in zip(every, splits, strict=True):
             found.setdefault(key(one), set()).add(split)
         assert all(len(one) == 1 for one in found.values())
+
+
+def test_case_spaces_and_encodings_make_no_other_prompt():
+    assert normalised(" CAFE\u0301\n  au lait") == normalised("caf\u00e9 au  lait")
+    assert normalised("a b") != normalised("ab")
 
 
 def test_the_file_s_own_splits_are_kept_and_spread():
