@@ -66,6 +66,7 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         **arguments: Any,
     ) -> None:
         self.closed = True  # there is nothing to close yet
+        arguments = {name: one.item() if isinstance(one, np.generic) else one for name, one in arguments.items()}
         if arguments.get("record") is not None:  # workers have no other folder, wherever they are started
             arguments |= {"record": str(Path(arguments["record"]).absolute())}
         self.settings = NetHackSettings(**arguments)
@@ -89,14 +90,16 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._live = np.zeros(self.num_envs, bool)  # a game goes on
         self._lost = np.zeros(self.num_envs, bool)  # a game was lost, which the next step will tell
+        self._arrays: dict[str, np.ndarray] = {}
+        self._shown: dict[str, np.ndarray] = {}
         fields = layout(self.settings, self.num_envs)
         memory = create_memory(fields)
-        self._arrays = map_arrays(memory, fields)
-        self._shown = {name: self._arrays[name] for name in self.settings.names}
         job = {"arguments": arguments, "num_envs": self.num_envs}
         jobs = [job | {"rows": [share.start, share.stop]} for share in self._shares]
-        self._pool = WorkerPool("sandtable.envs.nethack.worker", jobs, memory)
+        self._pool = WorkerPool("sandtable.envs.nethack.worker", jobs, memory)  # from here on the memory is the pool's
         self.closed = False
+        self._arrays = map_arrays(memory, fields)
+        self._shown = {name: self._arrays[name] for name in self.settings.names}
 
     @property
     def worker_pids(self) -> tuple[int, ...]:

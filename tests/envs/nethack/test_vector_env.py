@@ -326,6 +326,13 @@ def test_input_that_cannot_be_is_refused(vector_env):
             call()
 
 
+def test_numbers_of_numpy_and_paths_are_arguments(vector_env, tmp_path):
+    ours = vector_env(np.int64(2), np.int64(1), max_episode_steps=np.int64(1), record=tmp_path / "games")
+    ours.reset(seed=0)
+    assert ours.step(np.array([1, 2], np.uint8))[3].all()
+    assert len(list((tmp_path / "games").glob("*.ttyrec3.bz2"))) == 2
+
+
 def test_arguments_that_cannot_be_are_refused():
     for arguments, said in (
         ({"num_envs": 0}, "num_envs must be a whole number, at least 1, not 0"),
