@@ -22,9 +22,6 @@ from sandtable.simulators.language.stop_rules import StopRule
 from sandtable.simulators.language.tasks import Task, TasksFile
 from sandtable.simulators.language.tasks_file import NO_PYTHON, parsed
 
-LONGEST = 15 * 2**20
-"""Bytes of a program; the sandbox takes jobs of up to 16 MB."""
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -126,17 +123,14 @@ def judge_here(piece: Piece) -> Status | None:
     """Return the verdict of a piece that needs no sandbox: nothing of it runs. None for a program.
 
     A number is right if it is equal to the answer as a fraction; a text, if it is equal but for spaces around it. A
-    program that holds half of a surrogate pair is no text, so it is an ``error`` without being run; one that is longer
-    than ``LONGEST`` is not handed to a process, which is told as ``memory``.
+    program that holds half of a surrogate pair is no text, so it is an ``error`` without being run.
     """
     answer = piece.task.answer or ""
     if piece.task.kind == "number":
         return "passed" if same_number(piece.text, answer) else "failed"
     if piece.task.kind == "text":
         return "passed" if piece.text.strip() == answer.strip() else "failed"
-    if not is_unicode(piece.text):
-        return "error"
-    return "memory" if len(piece.text.encode()) > LONGEST else None
+    return None if is_unicode(piece.text) else "error"
 
 
 def job_of(piece: Piece, seed: int = 0) -> Job:

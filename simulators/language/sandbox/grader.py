@@ -186,8 +186,9 @@ class Sandbox:
     def grade(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
         """Yield a verdict for each job, in their order; jobs are taken as they are needed.
 
+        A program longer than 16 MB is `memory`, and tests as long are `judge_error`, without a process.
+
         Raises:
-            InputError: A job is longer than 16 MB.
             RuntimeError: The sandbox is closed, or was opened before this process was forked.
             OSError: The server has ended, the kernel refused to confine a process (`ChildProcessError`), or this
                 process can open no further descriptor. The sandbox is closed then, and can be opened again.
@@ -212,12 +213,16 @@ class Sandbox:
                         job = next(waiting, None)
                         if job is None:
                             exhausted = True
+                            break
+                        told = _told(job)
+                        if isinstance(told, str):
+                            finished[taken] = Verdict(told, 0.0, 0.0, 0.0)
                         else:
-                            selector.register(self._begin(job, taken), selectors.EVENT_READ)
-                            taken += 1
+                            selector.register(self._begin(*told, taken), selectors.EVENT_READ)
+                        taken += 1
                     if exhausted and given == taken:
                         return
-                    for run in self._watch(selector):
+                    for run in self._watch(selector) if self._runs else ():
                         finished[run.place] = self._verdict(run)
                     while given in finished:
                         yield finished.pop(given)
@@ -229,14 +234,9 @@ class Sandbox:
     def _running(self) -> int:
         return len(self._runs) // 2
 
-    def _begin(self, job: Job, place: int) -> int:
+    def _begin(self, for_worker: bytes, for_judge: bytes, place: int) -> int:
         """Hand a job to a fresh worker and a fresh judge; return the pipe of the verdict."""
         assert self._control is not None
-        try:
-            for_worker = encode_worker_job(job.program, job.setup, job.seed)
-            for_judge = encode_judge_job(job.tests, job.entry_point, job.helpers, job.names, job.seed)
-        except CodecError as error:
-            raise InputError(f"job {place + 1} cannot be graded: {error}") from error
         now = time.monotonic()
         run = Run(place, now, now + self.wall)
         number = self._next_number
@@ -335,3 +335,14 @@ class Sandbox:
         if self._runs:  # an interruption came between the server's word of an end and its being noted
             self.close()
 
+
+def _told(job: Job) -> tuple[bytes, bytes] | Status:
+    """Return what worker and judge are told, or the status of a job that is too long for that."""
+    try:
+        for_judge = encode_judge_job(job.tests, job.entry_point, job.helpers, job.names, job.seed)
+    except CodecError:
+        return "judge_error"
+    try:
+        return encode_worker_job(job.program, job.setup, job.seed), for_judge
+    except CodecError:
+        return "memory"

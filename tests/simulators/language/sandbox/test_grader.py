@@ -56,6 +56,12 @@ def test_verdicts_come_in_the_order_of_jobs_and_with_any_number_at_a_time():
             assert [verdict.status for verdict in one.grade(jobs)] == wanted
 
 
+def test_what_is_too_long_for_a_process_has_a_status_at_once(sandbox):
+    long = "#" * (17 << 20)
+    jobs = [job(long), RIGHT, job(RIGHT.program, long), job(long)]
+    assert [one.status for one in sandbox.grade(jobs)] == ["memory", "passed", "judge_error", "memory"]
+
+
 def test_an_endless_loop_ends_by_its_cpu_time(sandbox):
     (verdict,) = sandbox.grade([job("def f():\n    while True: pass")])
     assert verdict.status == "cpu"
