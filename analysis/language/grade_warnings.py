@@ -1,10 +1,14 @@
 """What should be known before the numbers of a grading are believed."""
 
+import ast
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from sandtable.analysis.language.results import Graded
+from sandtable.simulators.language.tasks_file import parsed
+
+_RUN_CODE = {"eval", "exec", "pickle", "marshal", "shelve"}
 
 
 class GradeWarning(NamedTuple):
@@ -17,9 +21,9 @@ class GradeWarning(NamedTuple):
 def warnings_of(found: Graded) -> list[GradeWarning]:
     """Return what was found in the files and verdicts, the gravest first."""
     told = [
-        _unsafe(found), _judge_errors(found), _disagreements(found), _other_prompts(found), _few_completions(found),
-        _one_group(found), _missing_tasks(found), _walls(found), _near_limit(found), _duplicates(found), _empty(found),
-        _truncated(found), _no_answer(found),
+        _unsafe(found), _forgeable(found), _judge_errors(found), _disagreements(found), _other_prompts(found),
+        _few_completions(found), _one_group(found), _missing_tasks(found), _walls(found), _near_limit(found),
+        _duplicates(found), _empty(found), _truncated(found), _no_answer(found),
     ]  # fmt: skip
     return [one for one in told if one is not None]
 
@@ -36,6 +40,32 @@ def _unsafe(found: Graded) -> GradeWarning | None:
     return GradeWarning(
         "not_confined", "programs ran with limits alone, files and network open to them; their verdicts can be forged"
     )
+
+
+def _forgeable(found: Graded) -> GradeWarning | None:
+    """Tell of tests that run what they are given: an answer of the program, if it is one, is then run by the judge."""
+    python = {task.task_id: task for task in found.grading.tasks if task.kind == "python"}
+    running = [name for name, task in python.items() if _spoken(f"{task.helpers}\n{task.tests}") & _RUN_CODE]
+    if not running:
+        return None
+    return GradeWarning(
+        "tests_run_code",
+        f"the tests of {len(running):,} of {len(python):,} tasks use eval, exec or pickle ({named(running)}): where "
+        "they do so with what a program answered, its verdict can be forged",
+    )
+
+
+def _spoken(source: str) -> set[str]:
+    """Return the variables and modules that a source names."""
+    names: set[str] = set()
+    for one in ast.walk(parsed(source)):
+        if isinstance(one, ast.Name):
+            names.add(one.id)
+        elif isinstance(one, ast.Import):
+            names |= {alias.name for alias in one.names}
+        elif isinstance(one, ast.ImportFrom):
+            names.add(one.module or "")
+    return names
 
 
 def _judge_errors(found: Graded) -> GradeWarning | None:

@@ -26,8 +26,8 @@ BOX = {"backend": "landlock", "landlock_abi": 7, "seccomp": True, "uid": 65534, 
 def found(tmp_path):
     """Return what makes a grading of prompts whose completions are the verdicts that they get."""
 
-    def make(*prompts, tasks=("p",), cpu_seconds=0.01, box=BOX, verdicts=1):
-        known = tuple(Task(name, "python", "", "f", tests="f()") for name in tasks)
+    def make(*prompts, tasks=("p",), cpu_seconds=0.01, box=BOX, verdicts=1, tests="f()"):
+        known = tuple(Task(name, "python", "", "f", tests=tests) for name in tasks)
         file = CompletionsFile(tmp_path / "c.jsonl", "sandtable", prompts)
         grading = assemble(file, TasksFile(tmp_path / "t.jsonl", "sandtable", known), StopRule())
         kept = {key: KeptVerdict(key, one.text.split()[0], cpu_seconds, 0.1) for key, one in grading.pieces.items()}
@@ -80,6 +80,15 @@ def test_each_warning_has_its_reason(found):
     assert codes(few) == ["few_completions", "duplicates"]
     assert codes(found(prompt("a", "passed", "failed"), prompt("b", "passed 2", "error"))) == []
     assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
+
+
+@pytest.mark.parametrize(
+    "tests", ["assert eval(f()) == 1", "from pickle import loads\nassert loads(f()) == 1", "import marshal as m\nf()"]
+)
+def test_tests_that_run_what_they_are_given_are_told_of(found, tests):
+    prompts = prompt("a", "passed", "failed"), prompt("b", "passed 2", "error")
+    assert codes(found(*prompts, tests=tests)) == ["tests_run_code"]
+    assert codes(found(*prompts, tests="import ast, re\nre.compile(f())\nassert ast.literal_eval(f()) == 1")) == []
 
 
 def test_an_attempt_that_found_everything_done_has_no_rate(found):
