@@ -13,6 +13,7 @@ left behind is killed; when the grader goes, everything is.
 import array
 import contextlib
 import ctypes
+import errno
 import fcntl
 import gc
 import importlib
@@ -161,8 +162,9 @@ class Server:
             os.closerange(_CONTROL + 1, _OPEN_FILES)
             try:
                 self._confinement.confine(self._limits[role], self._pid)
-            except OSError as error:
-                os.write(_CONTROL, REPLY.pack(REFUSED, number, error.errno or 0, 0.0, 0))
+            except Exception as error:  # `resource` makes a ValueError of some refusals
+                code = (isinstance(error, OSError) and error.errno) or errno.EPERM
+                os.write(_CONTROL, REPLY.pack(REFUSED, number, code, 0.0, 0))
                 os._exit(1)
             self._control.detach()
             os.closerange(CHILD_DESCRIPTORS + len(descriptors), _CONTROL + 1)
@@ -283,7 +285,7 @@ def _rehearse(confinement: Any, limits: Any) -> None:
         try:
             confinement.confine(limits, parent)
             os._exit(0)
-        except OSError as error:
+        except Exception as error:
             os.write(2, f"{error}\n".encode())
         finally:
             os._exit(1)
