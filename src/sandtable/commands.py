@@ -26,6 +26,7 @@ from sandtable.output import (
     tell_stage,
     with_interval,
 )
+from sandtable.simulators.errors import MissingExtraError
 
 DEFAULTS, DEFAULT_OUTPUT = BacktestSettings(), Output()
 LAW_DEFAULTS = ScalingLawSettings()
@@ -403,7 +404,14 @@ def bench(name: tyro.conf.Positional[str | None] = None, quick: bool = False, ou
     """
     from sandtable.benchmarks.timing import find_benchmarks
 
-    rows = [row for benchmark in find_benchmarks(name) for row in benchmark(quick)]
+    rows: list[dict[str, Any]] = []
+    for benchmark in find_benchmarks(name):
+        try:
+            rows += benchmark(quick)
+        except MissingExtraError as error:
+            if name is not None:
+                raise
+            print(f"sandtable: left out: {error}", file=sys.stderr)
     if output.json:
         print_json(rows)
         return 0

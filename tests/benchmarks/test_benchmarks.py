@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from sandtable import cli
 from sandtable.agents.inventory.order_up_to import BaseStock
 from sandtable.benchmarks import gpu, hdpo, ppo
 from sandtable.benchmarks.inventory import LEAD_TIME, replay_of
 from sandtable.benchmarks.plain_lost_sales import PlainLostSales
 from sandtable.benchmarks.timing import BENCHMARKS, find_benchmarks, rates_in_turns
 from sandtable.simulators.arrays import positive
-from sandtable.simulators.errors import InputError
+from sandtable.simulators.errors import InputError, MissingExtraError
 from sandtable.simulators.inventory.kernels.rollout import OrderUpTo, rollout
 from sandtable.simulators.inventory.lost_sales import LostSales
 from sandtable.simulators.inventory.order_rules import OrderRules
@@ -32,6 +33,18 @@ def test_every_benchmark_runs_and_gives_rows_of_one_shape(name):
             assert row["ratio"] == pytest.approx(row["ours"] / row["alternative_rate"])
         if row["limit"]:
             assert 0 < row["fraction_of_limit"] < 1
+
+
+def test_what_needs_an_extra_that_is_missing_is_left_out_unless_it_is_asked_for(monkeypatch, capsys):
+    def lacking(quick):
+        raise MissingExtraError("the NetHack environment", "nethack")
+
+    monkeypatch.setattr("sandtable.benchmarks.timing.find_benchmarks", lambda name: [lacking, lambda quick: []])
+    assert cli.main(["bench", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == "[]"
+    assert "left out: the NetHack environment needs an optional dependency" in err
+    assert cli.main(["bench", "nethack"]) == 2
 
 
 def test_an_unknown_benchmark_is_refused():
