@@ -219,8 +219,9 @@ def _days(value: datetime.date) -> list[Any]:
     return [value.year, value.month, value.day]
 
 
-def _zone(value: datetime.timezone) -> list[Any]:
-    return [value.utcoffset(None), value.tzname(None)]
+def _zone(value: datetime.timezone) -> tuple[Any, ...]:
+    arguments: tuple[Any, ...] = value.__getinitargs__()  # type: ignore[attr-defined]  # without a name where it has none
+    return arguments
 
 
 _ATOM_WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
@@ -319,8 +320,7 @@ def _timedelta(items: list[Any]) -> datetime.timedelta:
 
 
 def _timezone(items: list[Any]) -> datetime.timezone:
-    offset, name = items
-    return datetime.timezone(offset, name)
+    return datetime.timezone(*items)
 
 
 _ATOM_READERS: dict[int, Callable[[bytes], Any]] = {

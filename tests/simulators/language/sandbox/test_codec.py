@@ -97,6 +97,12 @@ def test_an_endless_iterator_is_cut_at_100_000_items():
     assert len(list(decode(encode(itertools.count())))) == 100_000
 
 
+def test_a_zone_without_a_name_has_none_afterwards_and_utc_is_utc():
+    assert decode(encode(datetime.UTC)) is datetime.UTC
+    for zone in (datetime.timezone(datetime.timedelta(hours=1)), datetime.timezone(datetime.timedelta(0), "there")):
+        assert repr(decode(encode(zone))) == repr(zone)
+
+
 def test_groups_cross_with_their_members():
     groups = decode(encode(itertools.groupby([1, 2, 4, 3], key=lambda n: n % 2 == 0)))
     assert [(key, list(members)) for key, members in groups] == [(False, [1]), (True, [2, 4]), (False, [3])]
