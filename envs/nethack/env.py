@@ -5,6 +5,7 @@ A thin layer on the NetHack Learning Environment (NLE; Kuettler et al. 2020, arX
 arguments, the seed and the keys decide everything else, too.
 """
 
+import inspect
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -178,3 +179,17 @@ def net_hack_challenge_vector_env(num_envs: int = 1, **arguments: Any) -> gym.ve
     from sandtable.envs.nethack.vector_env import NetHackVectorEnv
 
     return NetHackVectorEnv(num_envs, **CHALLENGE | arguments)
+
+
+def _signature(defaults: dict[str, Any]) -> inspect.Signature:
+    """Return the settings' own, with other defaults: who asks which arguments there are is told their names."""
+    settings = inspect.signature(NetHackSettings)
+    named = [
+        one.replace(kind=one.KEYWORD_ONLY, default=defaults.get(name, one.default))
+        for name, one in settings.parameters.items()
+    ]
+    return settings.replace(parameters=named, return_annotation=NetHackEnv)
+
+
+net_hack_score_env.__signature__ = _signature({})  # type: ignore[attr-defined]
+net_hack_challenge_env.__signature__ = _signature(CHALLENGE)  # type: ignore[attr-defined]

@@ -73,7 +73,8 @@ def record(out: DataPath, settings: GameSettings, output: Output = DEFAULT_OUTPU
     else:
         for game in document["lost"]:
             print(f"lost: seed {game['seed']}: {game['reason']}")
-        print(f"{document['games']:,} games, {document['recorded']:,} of them recorded now: {document['folder']}")
+        count = document["games"]
+        print(f"{count:,} game{'s' * (count != 1)}, {document['recorded']:,} recorded now: {document['folder']}")
     return 1 if document["lost"] else 0
 
 

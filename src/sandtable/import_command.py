@@ -51,7 +51,7 @@ def import_recordings(
         return 0
     for warning in warnings:
         print(f"sandtable: {warning}", file=sys.stderr)
-    say(output, f"{len(games):,} games, {manifest['frames']:,} frames: {out}")
+    say(output, f"{len(games):,} game{'s' * (len(games) != 1)}, {manifest['frames']:,} frames: {out}")
     return 0
 
 

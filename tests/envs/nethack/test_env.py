@@ -2,6 +2,8 @@
 
 import bz2
 import copy
+import dataclasses
+import inspect
 import io
 import json
 import os
@@ -21,7 +23,7 @@ from gymnasium.utils.env_checker import check_env
 pytest.importorskip("nle", reason="needs the extra nethack")
 
 import sandtable
-from sandtable.envs.nethack.env import NetHackEnv
+from sandtable.envs.nethack.env import NetHackEnv, net_hack_challenge_env, net_hack_score_env
 from sandtable.envs.nethack.game import MEASURES
 from sandtable.simulators.errors import InputError, MissingExtraError
 
@@ -73,6 +75,13 @@ def test_defaults_are_those_of_the_two_tasks(make):
     told = [(one.character, one.prompts, one.max_episode_steps, one.no_progress_timeout, one.penalty_step)
             for one in (score.settings, challenge.settings)]  # fmt: skip
     assert told == [("mon-hum-neu-mal", "skip", 5000, None, -0.01), ("@", "all", 1_000_000, 10_000, 0.0)]
+
+
+@pytest.mark.parametrize("make_env", [net_hack_score_env, net_hack_challenge_env])
+def test_who_asks_for_the_arguments_is_told_their_names_and_defaults(make_env):
+    told = inspect.signature(make_env).parameters
+    settings = make_env().settings
+    assert {name: one.default for name, one in told.items()} == dataclasses.asdict(settings)
 
 
 def test_what_info_tells():
