@@ -145,7 +145,9 @@ def _rewards(prompt: Prompt, path: str | Path, scores: bool) -> np.ndarray:
     if prompt.rewards is None and scores and prompt.preferences:
         return bradley_terry_scores(len(prompt), prompt.preferences).astype(np.float32)
     if prompt.rewards is None:
-        fail("rewards", "it is missing; `sandtable grade` writes the rewards of programs and numbers")
+        preferred = 'rewards="win-rate" takes the preferences'
+        graded = "`sandtable grade` writes the rewards of programs and numbers"
+        fail("rewards", f"it is missing; {preferred if prompt.preferences else graded}")
     if None in prompt.rewards:
         fail(f"rewards[{prompt.rewards.index(None)}]", "it is null; leave the completion out")
     _require_single("rewards", prompt, path)

@@ -193,7 +193,10 @@ class CompletionBandit(DecisionProcess):
             place = integers(fold_in(own, _PROMPT), 0, self.size)
             prompt = _taken(self._prompts.on(key), place)
         else:
-            prompt = xp.zeros_like(key) + like(key, self._found(prompt_id))
+            found = self._found(prompt_id)
+            if found.shape not in ((), tuple(key.shape)):
+                raise InputError(f"prompt_id has shape {list(found.shape)}; there are {list(key.shape)} rows")
+            prompt = xp.zeros_like(key) + like(key, found)
         if completions is None:
             completion = self._drawn(own, prompt)
         else:

@@ -138,6 +138,7 @@ def test_options_name_the_prompt_and_its_completions(small):
     assert state.completion.T.tolist() == [[1, 0, -1], [0, 1, -1]]
     for options, message in [
         ({"prompt_id": "five"}, "prompt_id 'five': there is none among the 3 prompts"),
+        ({"prompt_id": ["two"] * 3}, r"prompt_id has shape \[3\]; there are \[2\] rows"),
         ({"prompt_id": "one"}, "prompt_id 'one': it is in the test split, not train"),
         ({"prompt_id": "two", "completions": [0, 2]}, "completions: 2 is none of the prompt's, which are 0 to 1"),
         ({"completions": [1, 1]}, "completions: one is named twice"),
@@ -364,5 +365,5 @@ def test_preferences_are_scores_where_there_are_no_rewards(folder):
     s = bradley_terry_scores(3, [(2, 0), (2, 1)])
     assert rewards[2] == pytest.approx(expit(s[2] - s[0]), rel=1e-6)
     assert rewards[0] == pytest.approx((0.5 + expit(s[0] - s[2])) / 2, rel=1e-6)
-    with pytest.raises(InputError, match="line 1, field rewards: it is missing"):
+    with pytest.raises(InputError, match='line 1, field rewards: it is missing; rewards="win-rate" takes the pref'):
         CompletionBandit(path, k=3)
