@@ -1,9 +1,12 @@
 """The kinds of data that can be looked into, each known by its content."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from sandtable.simulators.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ def examine(path: str, describe: bool, options: ReadingOptions) -> dict[str, Any
     Raises:
         InputError: The data cannot be used: what is wrong, and where.
     """
+    if os.path.isdir(path) and not os.listdir(path):
+        raise InputError(f"{path}: the folder is empty")
     kind = next(kind for kind in KINDS if kind.recognises(path))
     return {"file": path} | kind.examine(path, describe, options)
 

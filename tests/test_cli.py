@@ -112,6 +112,8 @@ def test_a_file_that_cannot_be_read_is_refused(folder):
     assert refused("backtest", "empty.csv") == "empty.csv: the file is empty"
     assert refused("backtest", "latin.csv") == "latin.csv, row 2: the text is not UTF-8; save the file as CSV UTF-8"
     assert refused("data", "check", "absent.csv") == "absent.csv: there is no such file"
+    Path("empty").mkdir()
+    assert refused("data", "check", "empty") == "empty: the folder is empty"
 
 
 @pytest.mark.parametrize(
