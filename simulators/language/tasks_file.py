@@ -234,7 +234,7 @@ def _require_source(line: JsonLine, field: str, source: str) -> None:
     try:
         parsed(source)
     except SyntaxError as error:
-        line.fail(field, f"it is no Python ({error.msg}, its line {error.lineno})")
+        line.fail(field, f"it is no Python ({error.msg}, its line {error.lineno or 1})")
     except NO_PYTHON as error:
         line.fail(field, f"it is no Python ({error or 'nested too deeply'})")
 
