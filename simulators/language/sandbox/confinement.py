@@ -50,6 +50,8 @@ _prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 _capset = _libc.capset
 _capset.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+_OF_ITSELF = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 _syscall = _libc.syscall
 _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_uint)
 _syscall.restype = ctypes.c_long
@@ -99,11 +101,23 @@ class Confinement:
         if "dumpable" in self.layers:
             _check(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
 
-    def confine(self, limits: Limits, parent: int) -> None:
+    def bounds(self, limits: Limits) -> list[tuple[int, tuple[int, int]]]:
+        """What `confine` sets: resources of the kernel, each with its soft and its hard limit; lower ones are kept."""
+        wanted = []
+        if "limits" in self.layers:
+            wanted += [(resource.RLIMIT_FSIZE, 0, 0), (resource.RLIMIT_CORE, 0, 0), (resource.RLIMIT_NPROC, 0, 0)]
+            wanted += [(resource.RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS)]
+        if "memory" in self.layers:
+            wanted += [(resource.RLIMIT_AS, limits.memory << 20, limits.memory << 20)]
+        if "cpu" in self.layers:
+            wanted += [(resource.RLIMIT_CPU, limits.signal, limits.signal + 1)]
+        return [(what, _lowered(what, soft, hard)) for what, soft, hard in wanted]
+
+    def confine(self, bounds: list[tuple[int, tuple[int, int]]], parent: int) -> None:
         """Put the layers on this process, for good.
 
         Args:
-            limits: Of CPU time and memory.
+            bounds: Of CPU time, memory and all else (`bounds`), known before the fork.
             parent: Process id of the server; this process ends when that one does.
 
         Raises:
@@ -112,11 +126,8 @@ class Confinement:
         layers = self.layers
         if "session" in layers:
             os.setsid()
-        if "limits" in layers:
-            _limit(resource.RLIMIT_FSIZE, 0)
-            _limit(resource.RLIMIT_CORE, 0)
-            _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
-            _limit(resource.RLIMIT_NPROC, 0)
+        for what, bound in bounds:
+            resource.setrlimit(what, bound)
         if "identity" in layers:
             _take_identity(self.identity)
         _check(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "PR_SET_PDEATHSIG")
@@ -126,10 +137,6 @@ class Confinement:
         _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
         if self.ruleset is not None:
             _check(_syscall(_LANDLOCK_RESTRICT_SELF, self.ruleset, self._landlock_flags), "landlock_restrict_self")
-        if "memory" in layers:
-            _limit(resource.RLIMIT_AS, limits.memory << 20)
-        if "cpu" in layers:
-            _limit(resource.RLIMIT_CPU, limits.signal, limits.signal + 1)
         if self._seccomp and "seccomp" in layers:
             program = ctypes.addressof(self._program)
             _check(_prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0), "PR_SET_SECCOMP")
@@ -177,18 +184,13 @@ def _take_identity(identity: str) -> None:
         os.setgroups([])
         _check(_prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "PR_CAP_AMBIENT")
         _check(_prctl(_PR_SET_SECUREBITS, _SECUREBITS_NO_ROOT, 0, 0, 0), "PR_SET_SECUREBITS")
-        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-        nothing = (ctypes.c_uint32 * 6)()
-        _check(_capset(ctypes.addressof(header), ctypes.addressof(nothing)), "capset")
+        _check(_capset(ctypes.addressof(_OF_ITSELF), ctypes.addressof(_NO_CAPABILITIES)), "capset")
 
 
-def _limit(what: int, soft: int, hard: int | None = None) -> None:
-    """Lower a limit, or keep a lower one."""
+def _lowered(what: int, soft: int, hard: int) -> tuple[int, int]:
+    """Return limits that are no higher than this process's own hard one."""
     _, before = resource.getrlimit(what)
-    least = [soft if value is None else value for value in (soft, hard)]
-    if before != resource.RLIM_INFINITY:
-        least = [min(value, before) for value in least]
-    resource.setrlimit(what, (least[0], least[1]))
+    return (soft, hard) if before == resource.RLIM_INFINITY else (min(soft, before), min(hard, before))
 
 
 def _check(result: int, what: str) -> None:

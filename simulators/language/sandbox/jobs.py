@@ -18,6 +18,8 @@ from sandtable.simulators.language.sandbox.codec import CodecError, decode, enco
 # What a judge sends, as one byte: 1 is the first.
 VERDICTS = ("passed", "failed", "error", "memory", "cpu", "crash", "judge_error")
 
+_PART = 1 << 16
+
 
 @dataclass(frozen=True)
 class WorkerJob:
@@ -90,8 +92,11 @@ def seed_randomness(seed: int) -> None:
 
 def read_job(descriptor: int) -> bytes:
     """Return all that a descriptor holds, and close it."""
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        return file.readall()
+    parts = []
+    while part := os.read(descriptor, _PART):
+        parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts)
 
 
 def _fields(data: bytes, types: tuple[type, ...]) -> Any:

@@ -231,7 +231,8 @@ def _run(job: JudgeJob, program: Program) -> str:
     namespace = vars(module)
     namespace.update(_MODULES)
     try:
-        _execute(job.helpers, _HELPERS, namespace)
+        if job.helpers:
+            _execute(job.helpers, _HELPERS, namespace)
         for name in job.names:
             if name not in namespace and not hasattr(builtins, name):
                 namespace[name] = Remote(program, name, keeps=True)

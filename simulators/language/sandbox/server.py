@@ -28,6 +28,7 @@ import struct
 import sys
 import time
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,8 @@ _RULESET, _CONTROL = 6, 7  # where the server keeps its own descriptors; what it
 _OPEN_FILES = 1024
 _CPU_TIME = 2  # with a process's number: the clock of the time that it has run, to the nanosecond
 _LEAST_WAIT = 0.001
-_ADDR_NO_RANDOMIZE, _PR_SET_CHILD_SUBREAPER = 0x0040000, 36
+_CHILDREN_BYTES = 1 << 16
+_ASK, _ADDR_NO_RANDOMIZE, _PR_SET_CHILD_SUBREAPER = 0xFFFFFFFF, 0x0040000, 36
 # Modules that programs import all the time: once here instead of once in each child; and those whose shared libraries
 # lie outside of the standard library, which a child cannot read.
 _PRELOADED = (
@@ -57,6 +59,7 @@ _PRELOADED = (
 def main(settings: dict[str, Any]) -> None:
     """Serve until the grader closes its end of the socket."""
     _fix_addresses()
+    gc.disable()  # what is imported stays
     os.environ.clear()
     os.environ.update(settings["environment"])
     _go_first()
@@ -82,10 +85,13 @@ def main(settings: dict[str, Any]) -> None:
     sys.argv[1:] = sys.orig_argv[1:] = []
     gc.collect()
     gc.freeze()
+    gc.enable()
+    bounds = {role: ready.bounds(values) for role, values in limits.items()}
     for role in mains:
-        _rehearse(ready, limits[role])
+        _rehearse(ready, bounds[role])
     os.dup2(0, 2)
-    Server(control, ready, limits, mains).serve(ready.uid)
+    importlib.import_module(f"{PACKAGE}.streams").discard_streams()
+    Server(control, ready, limits, bounds, mains).serve(ready.uid)
 
 
 @dataclass
@@ -109,15 +115,27 @@ class Server:
         control: The socket to the grader.
         confinement: Held ready for the children.
         limits: Of each role.
+        bounds: Of each role, from its limits.
         mains: What each role runs; it is given the numbers of its descriptors.
     """
 
-    def __init__(self, control: socket.socket, confinement: Any, limits: dict[str, Any], mains: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        confinement: Any,
+        limits: dict[str, Any],
+        bounds: dict[str, Any],
+        mains: dict[str, Any],
+    ) -> None:
         self._control = control
         self._confinement = confinement
         self._limits = limits
+        self._bounds = bounds
         self._mains = mains
         self._pid = os.getpid()
+        self._told: int | None = None  # where the kernel tells this process's children
+        with contextlib.suppress(OSError):
+            self._told = os.open(f"/proc/self/task/{self._pid}/children", os.O_RDONLY)
         self._children: dict[int, Child] = {}  # by pidfd
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -161,7 +179,7 @@ class Server:
                 os.dup2(descriptor, place)
             os.closerange(_CONTROL + 1, _OPEN_FILES)
             try:
-                self._confinement.confine(self._limits[role], self._pid)
+                self._confinement.confine(self._bounds[role], self._pid)
             except Exception as error:  # `resource` makes a ValueError of some refusals
                 code = (isinstance(error, OSError) and error.errno) or errno.EPERM
                 os.write(_CONTROL, REPLY.pack(REFUSED, number, code, 0.0, 0))
@@ -213,11 +231,8 @@ class Server:
                 os.waitpid(pid, 0)
 
     def _own_children(self) -> set[int]:
-        try:
-            with open(f"/proc/self/task/{self._pid}/children", "rb") as file:
-                return {int(pid) for pid in file.read().split()}
-        except OSError:
-            return set()
+        """Process ids; none where nobody tells them."""
+        return set(map(int, os.pread(self._told, _CHILDREN_BYTES, 0).split())) if self._told is not None else set()
 
     def _end(self) -> None:
         for pidfd, child in self._children.items():
@@ -229,12 +244,34 @@ class Server:
 
 
 def _fix_addresses() -> None:
-    """Run again without address randomisation, where the kernel (or a container's rules) allows it."""
+    """Run again without address randomisation, if the grader could not start this process so (`fixed_addresses`)."""
+    before = _personality(_ASK)
+    if before >= 0 and not before & _ADDR_NO_RANDOMIZE and _personality(before | _ADDR_NO_RANDOMIZE) >= 0:
+        os.execv(sys.executable, [*sys.orig_argv])
+
+
+@contextlib.contextmanager
+def fixed_addresses() -> Iterator[None]:
+    """Start programs without address randomisation, where the kernel (or a container's rules) allows it.
+
+    It is this thread's programs, and from their first instruction on; a server that had to ask for it by itself would
+    start twice. What this process has mapped already stays where it is.
+    """
+    before = _personality(_ASK)
+    if before >= 0:
+        _personality(before | _ADDR_NO_RANDOMIZE)
+    try:
+        yield
+    finally:
+        if before >= 0:
+            _personality(before)
+
+
+def _personality(wanted: int) -> int:
+    """Set how the kernel runs this thread and the programs that it starts; return how it did before, or -1."""
     personality = ctypes.CDLL(None).personality
     personality.argtypes = (ctypes.c_ulong,)
-    before = personality(0xFFFFFFFF)
-    if before >= 0 and not before & _ADDR_NO_RANDOMIZE and personality(before | _ADDR_NO_RANDOMIZE) >= 0:
-        os.execv(sys.executable, [*sys.orig_argv])
+    return int(personality(wanted))
 
 
 def _go_first() -> None:
@@ -277,13 +314,13 @@ def _import_packages(packages: dict[str, str]) -> None:
             module.random.seed(0)
 
 
-def _rehearse(confinement: Any, limits: Any) -> None:
+def _rehearse(confinement: Any, bounds: Any) -> None:
     """Confine a child that does nothing: what the kernel refuses is known before anything foreign runs."""
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         try:
-            confinement.confine(limits, parent)
+            confinement.confine(bounds, parent)
             os._exit(0)
         except Exception as error:
             os.write(2, f"{error}\n".encode())

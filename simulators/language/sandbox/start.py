@@ -19,7 +19,7 @@ from typing import Any
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.sandbox.confinement import NOBODY, Limits
 from sandtable.simulators.language.sandbox.kernel_rules import Offers, landlock_ruleset, seccomp_program
-from sandtable.simulators.language.sandbox.server import PACKAGE, READY
+from sandtable.simulators.language.sandbox.server import PACKAGE, READY, fixed_addresses
 
 _FOLDER = Path(__file__).resolve().parent
 _START_SECONDS = 60.0
@@ -110,16 +110,17 @@ def start_server(start: Start) -> tuple[subprocess.Popen[bytes], socket.socket, 
     if start.backend == "bubblewrap":
         command = [*_bubblewrap(readable), *command]
     try:
-        server = subprocess.Popen(
-            command,
-            env={"PYTHONHASHSEED": "0"},
-            pass_fds=passed,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd="/",
-            start_new_session=True,
-        )
+        with fixed_addresses():
+            server = subprocess.Popen(
+                command,
+                env={"PYTHONHASHSEED": "0"},
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                start_new_session=True,
+            )
     finally:
         theirs.close()
         for descriptor in passed[1:]:

@@ -16,7 +16,12 @@ class _Nowhere(io.RawIOBase):
 
 
 def discard_streams() -> None:
-    """Make the standard streams of Python lead nowhere; no byte printed reaches a descriptor."""
+    """Make the standard streams of Python lead nowhere; no byte printed reaches a descriptor.
+
+    The server does it once; its forks find it done, and have streams of their own all the same.
+    """
+    if type(getattr(getattr(sys.stderr, "buffer", None), "raw", None)) is _Nowhere:
+        return
     sys.stdin = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Nowhere()), encoding="utf-8", errors="replace")
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(_Nowhere()), encoding="utf-8", errors="replace")

@@ -85,7 +85,8 @@ def serve(job: WorkerJob, channel: Channel) -> None:
     failure: bytes | None = None
     try:
         for name, source in (("<program>", job.program), ("<setup>", job.setup)):
-            exec(compile(source, name, "exec", dont_inherit=True, optimize=0), vars(module))
+            if source:
+                exec(compile(source, name, "exec", dont_inherit=True, optimize=0), vars(module))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are nothing special in a completion
         failure = _exception(error)
         vars(module).clear()  # if memory ran out, this is where it is
