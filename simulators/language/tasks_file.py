@@ -234,7 +234,8 @@ def _require_source(line: JsonLine, field: str, source: str) -> None:
     try:
         parsed(source)
     except SyntaxError as error:
-        line.fail(field, f"it is no Python ({error.msg}, its line {error.lineno or 1})")
+        where = f", its line {error.lineno}" if error.lineno else ""  # of a NUL nobody knows
+        line.fail(field, f"it is no Python ({error.msg}{where})")
     except NO_PYTHON as error:
         line.fail(field, f"it is no Python ({error or 'nested too deeply'})")
 
