@@ -62,8 +62,8 @@ class JudgeJob:
 
 
 def encode_worker_job(program: str, setup: str = "", seed: int = 0) -> bytes:
-    """Return a worker's job as bytes; `CodecError` if it is longer than 16 MB."""
-    return encode((program, setup, seed))
+    """Return a worker's job as bytes; `CodecError` if it is longer than 16 MB. Strings and integers may be numpy's."""
+    return encode((str(program), str(setup), int(seed)))
 
 
 def decode_worker_job(data: bytes) -> WorkerJob:
@@ -74,8 +74,8 @@ def decode_worker_job(data: bytes) -> WorkerJob:
 def encode_judge_job(
     tests: str, entry_point: str, helpers: str = "", names: tuple[str, ...] = (), seed: int = 0
 ) -> bytes:
-    """Return a judge's job as bytes; `CodecError` if it is longer than 16 MB."""
-    return encode((tests, entry_point, helpers, tuple(names), seed))
+    """Return a judge's job as bytes; `CodecError` if it is longer than 16 MB. Strings and integers may be numpy's."""
+    return encode((str(tests), str(entry_point), str(helpers), tuple(map(str, names)), int(seed)))
 
 
 def decode_judge_job(data: bytes) -> JudgeJob:

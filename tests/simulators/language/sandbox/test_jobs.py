@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,12 @@ def test_a_worker_s_job_comes_back(program, setup, seed):
 def test_a_judge_s_job_comes_back(tests, entry_point, helpers, names, seed):
     data = encode_judge_job(tests, entry_point, helpers, names, seed)
     assert decode_judge_job(data) == JudgeJob(tests, entry_point, helpers, names, seed)
+
+
+def test_strings_and_numbers_of_other_classes_are_what_they_say():
+    assert decode_worker_job(encode_worker_job(np.str_("a"), np.str_("b"), np.int64(3))) == WorkerJob("a", "b", 3)
+    judge = encode_judge_job(np.str_("a"), np.str_("f"), np.str_("b"), (np.str_("c"),), np.int64(3))
+    assert decode_judge_job(judge) == JudgeJob("a", "f", "b", ("c",), 3)
 
 
 def test_a_worker_is_told_the_program_alone():
