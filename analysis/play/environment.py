@@ -19,21 +19,6 @@ STEP_LIMIT = "max_episode_steps"
 """What an environment calls its own limit of steps, if it has one: it may have to end its game."""
 
 
-class UnknownArgumentError(InputError):
-    """An environment has no such argument.
-
-    Args:
-        environment: Its id.
-        argument: The name.
-        known: Names that it has, as far as its constructor names them.
-    """
-
-    def __init__(self, environment: str, argument: str, known: Sequence[str]) -> None:
-        named = f"; it has {', '.join(known)}" if known else ""
-        super().__init__(f"--set {argument}: {environment} has no such argument{named}")
-        self.argument = argument
-
-
 @dataclass(frozen=True)
 class EnvironmentChoice:
     """Which environment is played.
@@ -60,15 +45,15 @@ class EnvironmentChoice:
         """
         for name in (*self.arguments, *further):
             if not self._may_take(name):
-                raise UnknownArgumentError(self.id, name, self._named())
+                raise self._has_no(name)
         if self.max_steps is None:
             return self._made(further, None)
         if self._may_take(STEP_LIMIT):
             registered = self.spec().max_episode_steps
             try:
                 return self._made(further | {STEP_LIMIT: self.max_steps}, registered and self.max_steps)
-            except UnknownArgumentError as error:
-                if error.argument != STEP_LIMIT:
+            except InputError as error:  # also in the words of an environment that looks at what is passed on
+                if STEP_LIMIT not in str(error):
                     raise
         return self._made(further, self.max_steps)
 
@@ -83,7 +68,7 @@ class EnvironmentChoice:
         except Exception as error:
             for name in (*self.arguments, *further):
                 if f"unexpected keyword argument '{name}'" in str(error):
-                    raise UnknownArgumentError(self.id, name, self._named()) from error
+                    raise self._has_no(name) from error
             raise InputError(f"--env {self.id}: it cannot be made: {on_one_line(error)}") from error
 
     def spec(self) -> EnvSpec:
@@ -113,6 +98,12 @@ class EnvironmentChoice:
     def _may_take(self, argument: str) -> bool:
         """Tell whether the environment can have an argument: it is named, or all are passed on."""
         return any(one.name == argument or one.kind is one.VAR_KEYWORD for one in self._parameters())
+
+    def _has_no(self, argument: str) -> InputError:
+        """Return the error that there is no such argument, with the names of those that there are."""
+        known = self._named()
+        named = f"; it has {', '.join(known)}" if known else ""
+        return InputError(f"--set {argument}: {self.id} has no such argument{named}")
 
     def _named(self) -> list[str]:
         """Return the names of arguments, as far as they are named."""
