@@ -68,6 +68,7 @@ def main(settings: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     control, ruleset, seccomp = _own_descriptors(settings)
     _make_package(settings["folder"])
+    _import_random()
     confinement = importlib.import_module(f"{PACKAGE}.confinement")
     mains = {role: importlib.import_module(name).main for role, name in settings["roles"].items()}
     for name in _PRELOADED:
@@ -92,6 +93,7 @@ def main(settings: dict[str, Any]) -> None:
     os.dup2(0, 2)
     importlib.import_module(f"{PACKAGE}.streams").discard_streams()
     Server(control, ready, limits, bounds, mains).serve(ready.uid)
+    os._exit(0)  # nothing is left to tidy up
 
 
 @dataclass
@@ -302,6 +304,16 @@ def _make_package(folder: str) -> None:
         module = types.ModuleType(".".join(parts[:length]))
         module.__path__ = [folder] if length == len(parts) else []
         sys.modules[module.__name__] = module
+
+
+def _import_random() -> None:
+    """Import `random` without its order to draw a new seed in every fork: worker and judge are given theirs."""
+    register = os.register_at_fork
+    vars(os)["register_at_fork"] = lambda **_: None
+    try:
+        importlib.import_module("random")
+    finally:
+        vars(os)["register_at_fork"] = register
 
 
 def _import_packages(packages: dict[str, str]) -> None:
