@@ -42,7 +42,7 @@ def document(
     return {
         "schema": SCHEMA,
         "env": prepared.choice.id,
-        "arguments": prepared.choice.arguments,
+        "arguments": prepared.choice.told,
         "policy": prepared.policy,
         "games": len(rows),
         "lost": len(rows) - len(finished),

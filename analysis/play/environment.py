@@ -33,6 +33,11 @@ class EnvironmentChoice:
     arguments: dict[str, Any]
     max_steps: int | None = None
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What decides a game beside seed and policy: the arguments, and the limit of steps if one was given."""
+        return self.arguments | ({} if self.max_steps is None else {STEP_LIMIT: self.max_steps})
+
     def make(self, **further: Any) -> gym.Env[Any, Any]:
         """Return a new environment.
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from sandtable.analysis.play.environment import STEP_LIMIT, EnvironmentChoice
+from sandtable.analysis.play.environment import EnvironmentChoice
 from sandtable.analysis.play.games import GameRow, close_quietly
 from sandtable.analysis.play.prepared import Prepared
 from sandtable.analysis.play.process import Job
@@ -38,11 +38,10 @@ _UNFINISHED = re.compile(r"\.\d+\.(\d+)\.tmp")  # the seed and the process that 
 
 def about(prepared: Prepared) -> dict[str, Any]:
     """Return what all games of a recording have in common, as ``game.json`` tells it."""
-    limit = {} if prepared.choice.max_steps is None else {STEP_LIMIT: prepared.choice.max_steps}
     return {
         "schema": SCHEMA,
         "environment": prepared.choice.id,
-        "arguments": prepared.choice.arguments | limit,
+        "arguments": prepared.choice.told,
         "policy": prepared.policy,
         "deterministic": prepared.options.deterministic,
         "policy_sha256": hashlib.sha256(prepared.source.encode()).hexdigest(),

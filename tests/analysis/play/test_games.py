@@ -90,7 +90,9 @@ def test_a_policy_that_leaves_the_action_space_is_told_with_its_game_and_step(wo
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "sandtable/LostSales-v0", "sandtable/LinearMDP-v0"])
 def test_a_limit_of_steps_is_gymnasium_s_where_the_environment_has_none_of_its_own(worlds, env):
-    assert EnvironmentChoice(env, {}, max_steps=3).make().spec.max_episode_steps == 3
+    choice = EnvironmentChoice(env, {}, max_steps=3)
+    assert choice.make().spec.max_episode_steps == 3
+    assert choice.told == {"max_episode_steps": 3}
 
 
 @pytest.mark.parametrize(
