@@ -10,6 +10,7 @@ import pytest
 
 from sandtable.simulators.language.sandbox.grader import Job, Sandbox
 from sandtable.simulators.language.sandbox.kernel_rules import probe
+from sandtable.simulators.language.sandbox.server import fixed_addresses
 
 pytestmark = pytest.mark.skipif(bool(probe().missing), reason="; ".join(probe().missing))
 
@@ -50,3 +51,14 @@ def test_the_server_ends_with_the_sandbox_and_leaves_no_child():
     with pytest.raises(ProcessLookupError):
         signal.pidfd_send_signal(server, 0)
     os.close(server)
+
+
+def test_programs_start_at_fixed_addresses_only_where_they_are_asked_to():
+    """As personality(2) has it, ADDR_NO_RANDOMIZE is 0x40000; a process is asked for its own."""
+    ask = "import ctypes; print(ctypes.CDLL(None).personality(ctypes.c_ulong(0xFFFFFFFF)))"
+    command = [sys.executable, "-c", ask]
+    before = int(subprocess.check_output(command))
+    with fixed_addresses():
+        within = int(subprocess.check_output(command))
+    assert within in (before, before | 0x40000)  # a container's rules may refuse it
+    assert int(subprocess.check_output(command)) == before
