@@ -62,13 +62,12 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
         rates = rates_in_turns(ours, alternative or None, (work, work), quick)
         case = f"{name}; {products:,} products, L = {LEAD_TIME}, {PERIODS} periods"
         rows.append(timing("inventory", case, "product-steps/s", rates, hdpo.NAME, None, bound))
-    rows.append(learning_row(quick))
+    rows += [learning_row(episodes, quick) for episodes in ((64,) if quick else (2_048, 8_192))]
     return rows + kernel_rows(quick) + peer_rows(quick) if AVAILABLE else rows
 
 
-def learning_row(quick: bool = False) -> dict[str, Any]:
+def learning_row(batch: int, quick: bool = False) -> dict[str, Any]:
     """Time an update's gradient of DirectBackprop's network, 32-32-32 ReLU, resets of the episodes included."""
-    batch = 64 if quick else 2_048
     objective = Pathwise(replay_of(500), batch)
     network = OrderUpToNetwork(1, 16, (32, 32, 32), 0)
     key = torch.zeros(1, dtype=torch.int64)

@@ -46,13 +46,17 @@ def _pipeline(on_order: Tensor) -> Tensor:
     return torch.cat([near, on_order[..., LAGS - 1 :].sum(-1, keepdim=True)], dim=-1)
 
 
-def features(observation: dict[str, Tensor]) -> Tensor:
+def features(observation: dict[str, Tensor], scale: Tensor | None = None) -> Tensor:
     """Return what the network sees, free of the product's scale: [*batch, 2 W + LAGS + 11].
 
     Past demand, stock and what is on order in units of the demand scale (log1p), which demand is known, the margin, the
     season, the size and dispersion of demand, its recent growth, and the lead time.
+
+    Args:
+        observation: Of rows, [*batch, k].
+        scale: ``demand_scale`` of it, if that is known already.
     """
-    scale = demand_scale(observation)
+    scale = demand_scale(observation) if scale is None else scale
     margin = 1 - observation["cost"] / observation["price"].clamp_min(1e-6)
     columns = (
         torch.log1p(observation["past_demand"] / scale),
@@ -89,8 +93,8 @@ class OrderUpToNetwork(Replicated):
 
     def forward(self, observation: dict[str, Tensor]) -> Tensor:
         """Return units to order, [R, B, 1], of observations [R, B, k]."""
-        periods = observation["lead_time"] + 1
-        level = demand_scale(observation) * periods * functional.softplus(self.levels(features(observation)) + 1.0)
+        periods, scale = observation["lead_time"] + 1, demand_scale(observation)
+        level = scale * periods * functional.softplus(self.levels(features(observation, scale)) + 1.0)
         return (level - inventory_position(observation)).clamp_min(0)
 
 
