@@ -3,7 +3,8 @@
 All show the same arrays, the screen and ``blstats``, and are given the same random actions; games that end start anew.
 A side's CPU-seconds are those of this process and of its workers, each read from the process's own clock
 (``clock_getcpuclockid``), so that nothing of the start is counted and nothing of a worker is missed. The rates by the
-wall clock are of as many workers as there are processors, and mean something on idle ones only.
+wall clock are without workers for 8 games, and of as many workers as there are processors for 32, and mean something on
+idle ones only.
 
 The last rows tell what is left to gain: the keys that one game was given, pressed once more in nle's engine of a single
 game, without rules, observations or other games in the caches.
@@ -46,7 +47,7 @@ def benchmark(quick: bool = False) -> list[dict[str, Any]]:
 def _rows(number: int, engine: float, quick: bool) -> list[dict[str, Any]]:
     """Return the rows of so many games."""
     ours = NetHackVectorEnv(number, observation=OBSERVATION)
-    spread = NetHackVectorEnv(number, os.cpu_count(), observation=OBSERVATION)  # as many workers as processors
+    spread = NetHackVectorEnv(number, os.cpu_count() if number > 8 else 0, observation=OBSERVATION)
     others = gym.vector.AsyncVectorEnv([nle_score] * number), gym.vector.SyncVectorEnv([nle_score] * number)
     try:
         calls = [steps_of(vector, number) for vector in (ours, *others, spread)]

@@ -1,5 +1,6 @@
 """The rules of an episode on an engine: prompts, reward, ends, and what is known of the game."""
 
+import re
 from typing import NoReturn
 
 import numpy as np
@@ -19,7 +20,7 @@ AT_PROMPT, CLOSING = 1, 2
 """Why a key was sent by this layer: to answer a prompt, or to close a recorded game."""
 
 _SPACE, _ESCAPE, _QUIT, _YES = 0x20, 0x1B, 0xF1, 0x79
-_ALWAYS_ASKED = (b"eat", b"attack", b"direction?", b"pray")  # of NLE: questions that reach the agent in any case
+_ALWAYS_ASKED = re.compile(rb"eat|attack|direction\?|pray")  # of NLE: questions that reach the agent in any case
 _SCORE, _DEPTH, _LEVEL, _TURNS = 9, 12, 18, 20  # in blstats
 _DEEPEST, _ASKS_KEY, _ASKS_LINE, _WAITS = 0, 1, 2, 3  # in internal
 _GAME_OVER, _IN_MOVE_LOOP = 0, 3  # in program_state
@@ -122,7 +123,9 @@ class Game:
             raise RuntimeError("no game is being played: call start first")
         over = self.engine.press(byte)
         self.keys += 1
-        if (self._settles or self._state[_GAME_OVER]) and not over:
+        internal = self._internal
+        asks = internal[_WAITS] or internal[_ASKS_LINE] or internal[_ASKS_KEY]
+        if asks and (self._settles or self._state[_GAME_OVER]) and not over:
             over = self._settle(self._asks_all)
         self.steps += 1
         stat = self._stat
@@ -236,7 +239,6 @@ class Game:
         if why == AT_PROMPT:
             if asks_all:
                 return False
-            message = self._message.tobytes()
-            if any(asked in message for asked in _ALWAYS_ASKED):
+            if _ALWAYS_ASKED.search(self._message.data):
                 return False
         return self._send(_ESCAPE, why)

@@ -16,8 +16,8 @@ from sandtable.envs.nethack.engine import load_nle
 from sandtable.envs.nethack.game import ENDS, MEASURES, nethack_seeds
 from sandtable.envs.nethack.settings import NetHackSettings, Restart, restart
 from sandtable.envs.nethack.shared_memory import create_memory, map_arrays
-from sandtable.envs.nethack.worker import DONE, END, REPRODUCIBLE, START, TERMINATED, TRUNCATED, WAIT, layout
-from sandtable.envs.nethack.worker_pool import GO, WorkerPool
+from sandtable.envs.nethack.worker import DONE, END, REPRODUCIBLE, START, TERMINATED, TRUNCATED, WAIT, Games, layout
+from sandtable.envs.nethack.worker_pool import GO, OwnProcess, WorkerPool
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.memory import require_memory
 
@@ -44,8 +44,9 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
 
     Args:
         num_envs: Rows, at least 1.
-        workers: Processes, at least 1; by default one for every eight games, but no more than there are processors for
-            this process: to wake a process costs what a step or two cost. The rows do not depend on it.
+        workers: Processes; by default one for every eight games, but no more than there are processors for this
+            process: to wake a process costs what some steps cost. With 0 this process plays the games itself, which is
+            quickest for a few, but where an engine crashes, it goes as well. The rows do not depend on it.
         copy: Whether observations are arrays of their own. Without, they are views of memory that the next step
             overwrites.
         autoreset_mode: What becomes of a row whose episode ended: a ``gymnasium.vector.AutoresetMode`` or its value.
@@ -77,8 +78,9 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         self.autoreset_mode = find_autoreset_mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         most = min(_processors(), -(-self.num_envs // _GAMES_A_WORKER)) if workers is None else workers
-        workers = min(self.num_envs, _count("workers", most))
-        bounds = [self.num_envs * worker // workers for worker in range(workers + 1)]
+        workers = min(self.num_envs, _count("workers", most, least=0))
+        parts = max(1, workers)
+        bounds = [self.num_envs * part // parts for part in range(parts + 1)]
         self._shares = [slice(*ends) for ends in pairwise(bounds)]
         self._require_room()
         self.single_observation_space = self.settings.observation_space()
@@ -96,7 +98,11 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         memory = create_memory(fields)
         job = {"arguments": arguments, "num_envs": self.num_envs}
         jobs = [job | {"rows": [share.start, share.stop]} for share in self._shares]
-        self._pool = WorkerPool("sandtable.envs.nethack.worker", jobs, memory)  # from here on the memory is the pool's
+        self._pool: WorkerPool | OwnProcess  # from here on the memory is the pool's
+        if workers:
+            self._pool = WorkerPool("sandtable.envs.nethack.worker", jobs, memory)
+        else:
+            self._pool = OwnProcess(lambda stack: Games(jobs[0] | {"memory": os.dup(memory)}, stack).follow, memory)
         self.closed = False
         self._arrays = map_arrays(memory, fields)
         self._shown = {name: self._arrays[name] for name in self.settings.names}
@@ -323,10 +329,11 @@ class NetHackVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             )
 
 
-def _count(name: str, value: Any) -> int:
-    """Return a whole number of at least 1, or refuse it."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or value < 1 or value != int(value):
-        raise ValueError(f"{name} must be a whole number, at least 1, not {value!r}")
+def _count(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number, or refuse it."""
+    number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    if not number or value < least or value != int(value):
+        raise ValueError(f"{name} must be a whole number, at least {least}, not {value!r}")
     return int(value)
 
 

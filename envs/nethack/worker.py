@@ -41,10 +41,10 @@ def layout(settings: NetHackSettings, num_envs: int) -> list[Field]:
 
 def main(job: dict[str, Any]) -> None:
     """Be a worker of ``NetHackVectorEnv``, which made the job."""
-    serve(job, lambda stack: _Games(job, stack).follow)
+    serve(job, lambda stack: Games(job, stack).follow)
 
 
-class _Games:
+class Games:
     """The games of a worker's rows, and where their orders come from.
 
     Args:

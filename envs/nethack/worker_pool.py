@@ -100,6 +100,40 @@ class WorkerPool:
             self._workers[index].await_start()
 
 
+class OwnProcess:
+    """In the place of a ``WorkerPool``: this process does the work itself.
+
+    Nothing has to be woken, and what ends the work ends this process.
+
+    Args:
+        start: As for ``serve``.
+        memory: Descriptor of the shared memory; closed at the end.
+    """
+
+    pids: tuple[int, ...] = ()
+
+    def __init__(self, start: Callable[[ExitStack], Callable[[bytes], None]], memory: int) -> None:
+        with ExitStack() as stack:
+            stack.callback(os.close, memory)
+            self._work: Callable[[bytes], None] | None = start(stack)
+            self._finalizer = weakref.finalize(self, stack.pop_all().close)
+
+    def exchange(self, message: bytes) -> list[int]:
+        """Do the work of a message; nobody has died."""
+        assert self._work is not None, "closed"
+        try:
+            self._work(message)
+        except BaseException:
+            self.close()
+            raise
+        return []
+
+    def close(self) -> None:
+        """End the work; a second call does nothing."""
+        self._finalizer()
+        self._work = None  # which holds the arrays
+
+
 def serve(job: dict[str, Any], start: Callable[[ExitStack], Callable[[bytes], None]]) -> None:
     """Be a worker: start, answer messages until there are no more, and clear up.
 

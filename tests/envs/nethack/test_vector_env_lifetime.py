@@ -36,28 +36,29 @@ def mappings():
     return Path("/proc/self/maps").read_text().count("memfd:sandtable")
 
 
-def played(**arguments):
+def played(workers=2, **arguments):
     """Return a vector environment in which something has happened."""
-    env = NetHackVectorEnv(2, workers=2, **arguments)
+    env = NetHackVectorEnv(2, workers=workers, **arguments)
     env.reset(seed=0)
     env.step([1, 2])
     return env
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("end", ["close", "forget", "fail"])
-def test_nothing_is_left_of_an_environment(tmp_path, monkeypatch, end):
+def test_nothing_is_left_of_an_environment(tmp_path, monkeypatch, end, workers):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     gc.collect()
     before = descriptors(), mappings()
     if end == "fail":
-        env = NetHackVectorEnv(2, workers=2, game_options=["no such option:1"])
+        env = NetHackVectorEnv(2, workers=workers, game_options=["no such option:1"])
         pids = env.worker_pids
         with pytest.raises(InputError, match="game_options"):
             env.reset()
     else:
-        env = played()
+        env = played(workers)
         pids = env.worker_pids
-        assert len(list(tmp_path.iterdir())) == 2
+        assert len(list(tmp_path.iterdir())) == 2  # of each worker, or of each game
     if end == "close":
         env.close()
     if end == "forget":
