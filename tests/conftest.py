@@ -1,6 +1,7 @@
 """Worlds small enough to enumerate."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ import torch
 from sandtable.simulators.arrays import like, namespace
 from sandtable.simulators.decision_process import DecisionProcess, Step
 from sandtable.simulators.random import fold_in, uniform
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: Ctrl-C is tested all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class FiniteState(NamedTuple):
