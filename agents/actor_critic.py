@@ -193,10 +193,10 @@ class ActorCritic(Replicated):
         if more:
             actor, value = functional.pad(actor, (0, 0, 0, more)), functional.pad(value, (0, more))
         if isinstance(seen[0], np.ndarray):
-            flat = np.zeros(self.flat.shape, np.float32)
+            flat = torch.zeros_like(self.flat.detach())
             own = (one.numpy() for one in (actor, value, log_deviation))
-            small_perceptrons.write_gradients(self._views(flat), blocks, seen, *own)
-            return {"flat": torch.from_numpy(flat)}
+            small_perceptrons.write_gradients(self._views(flat.numpy()), blocks, seen, *own)
+            return {"flat": flat}
         found, _ = _gradients(blocks, seen, actor, value, log_deviation, False)
         return {"flat": self.joined(found)}
 
