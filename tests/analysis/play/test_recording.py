@@ -205,7 +205,7 @@ def killed(kills: int, *arguments: str) -> None:
 
 @pytest.mark.parametrize(("kills", "workers"), [(1, 2), pytest.param(20, 1, marks=pytest.mark.slow)])
 def test_kills_leave_no_trace_in_the_games(folder, kills, workers):
-    arguments = (*SCORE, "--max-steps", "800", "--games", str(2 * kills + 4), "--workers", str(workers))
+    arguments = (*SCORE, "--max-steps", "800", "--games", str(8 * kills + 4), "--workers", str(workers))
     killed(kills, "killed", *arguments)
     assert len(list(Path("killed").glob("[0-9]*"))) >= kills
     recorded("killed", *arguments)
