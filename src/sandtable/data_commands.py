@@ -2,55 +2,39 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
+from sandtable.analysis.data_kinds import ReadingOptions
 from sandtable.analysis.play.settings import GameSettings
 from sandtable.import_command import import_recordings
 from sandtable.output import Output, print_json
 
 DEFAULT_OUTPUT = Output()
 DataPath = tyro.conf.Positional[str]
-Unfinished = Literal["truncated", "terminated"]
+AS_READ = ReadingOptions()
 
 
-def check(
-    path: DataPath,
-    review_period: str = "W",
-    date_format: str | None = None,
-    unfinished: Unfinished | None = None,
-    output: Output = DEFAULT_OUTPUT,
-) -> int:
+def check(path: DataPath, options: ReadingOptions = AS_READ, output: Output = DEFAULT_OUTPUT) -> int:
     """Read data and list what was mended or left out; what cannot be used is refused.
 
     Args:
         path: The file or folder. What kind of data it is, is told by its content.
-        review_period: How often orders are placed, as a pandas offset alias; for sales.
-        date_format: How dates are written, needed only where it is ambiguous; for sales.
-        unfinished: What the end of an episode without a mark is taken for; for logs.
+        options: How ambiguous data is read.
         output: Where results go.
     """
-    return examined(path, False, review_period, date_format, unfinished, output)
+    return examined(path, False, options, output)
 
 
-def describe(
-    path: DataPath,
-    review_period: str = "W",
-    date_format: str | None = None,
-    unfinished: Unfinished | None = None,
-    output: Output = DEFAULT_OUTPUT,
-) -> int:
+def describe(path: DataPath, options: ReadingOptions = AS_READ, output: Output = DEFAULT_OUTPUT) -> int:
     """Say what is in data, after the same checks.
 
     Args:
         path: The file or folder. What kind of data it is, is told by its content.
-        review_period: How often orders are placed, as a pandas offset alias; for sales.
-        date_format: How dates are written, needed only where it is ambiguous; for sales.
-        unfinished: What the end of an episode without a mark is taken for; for logs.
+        options: How ambiguous data is read.
         output: Where results go.
     """
-    return examined(path, True, review_period, date_format, unfinished, output)
+    return examined(path, True, options, output)
 
 
 def record(out: DataPath, settings: GameSettings, output: Output = DEFAULT_OUTPUT) -> int:
@@ -78,18 +62,11 @@ def record(out: DataPath, settings: GameSettings, output: Output = DEFAULT_OUTPU
     return 1 if document["lost"] else 0
 
 
-def examined(
-    path: str,
-    describe: bool,
-    review_period: str,
-    date_format: str | None,
-    unfinished: Unfinished | None,
-    output: Output,
-) -> int:
+def examined(path: str, describe: bool, options: ReadingOptions, output: Output) -> int:
     """Print what ``check`` or ``describe`` finds."""
-    from sandtable.analysis.data_kinds import ReadingOptions, examine
+    from sandtable.analysis.data_kinds import examine
 
-    document = examine(path, describe, ReadingOptions(review_period, date_format, unfinished))
+    document = examine(path, describe, options)
     if output.json:
         print_json(document)
         return 0

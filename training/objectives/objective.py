@@ -96,6 +96,8 @@ class Objective(ABC):
     ) -> tuple[dict[str, Tensor], Tensor, Metrics]:
         """Return the gradient by parameters' names, the loss [R] and the metrics of one of the ``parts``.
 
+        Only objectives that have ``parts`` are asked.
+
         Args:
             network: Whose parameters are to be taken from ``parameters``.
             parameters: By name.
