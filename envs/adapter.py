@@ -17,6 +17,24 @@ from sandtable.simulators.decision_process import DecisionProcess, State
 from sandtable.simulators.random import make_key
 
 
+def next_episode(
+    seed: int | None, key: np.ndarray | None, episode: int, generator: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Return key, int64 [1], and number of the episode that a reset of a single environment starts.
+
+    Args:
+        seed: Starts episode 0 of its key; None goes on to the next episode of ``key``.
+        key: The present one; None before the first reset, which then draws one.
+        episode: The present one.
+        generator: Draws a key where neither is given.
+    """
+    if seed is not None:
+        return make_key([seed]), 0
+    if key is None:
+        return generator.integers(-(2**63), 2**63 - 1, size=1, dtype=np.int64), 0
+    return key, episode + 1
+
+
 class ProcessEnv(gym.Env[Any, Any]):
     """A decision process as a Gymnasium environment, with numpy.
 
@@ -45,12 +63,7 @@ class ProcessEnv(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; see the class."""
         super().reset(seed=seed)
-        if seed is not None:
-            self._key, self._episode = make_key([seed]), 0
-        elif self._key is None:
-            self._key, self._episode = self.np_random.integers(-(2**63), 2**63 - 1, size=1, dtype=np.int64), 0
-        else:
-            self._episode += 1
+        self._key, self._episode = next_episode(seed, self._key, self._episode, self.np_random)
         self._state = self.process.reset(self._key, episode=self._episode, **(options or {}))
         self._reward, self._return, self._length, self._tallies = 0.0, 0.0, 0, {}
         return self._observation(), {}

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_shared_memory
 
-from sandtable.envs.adapter import find_autoreset_mode, masked
+from sandtable.envs.adapter import find_autoreset_mode, masked, next_episode
 from sandtable.simulators.errors import InputError
 from sandtable.simulators.language.tasks import Task
 from sandtable.simulators.language.text_tasks import TextTasks
@@ -66,12 +66,7 @@ class CompletionTextEnv(gym.Env[str, str]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Start an episode; see the class."""
         super().reset(seed=seed)
-        if seed is not None:
-            self._key, self._episode = make_key([seed]), 0
-        elif self._key is None:
-            self._key, self._episode = self.np_random.integers(-(2**63), 2**63 - 1, size=1, dtype=np.int64), 0
-        else:
-            self._episode += 1
+        self._key, self._episode = next_episode(seed, self._key, self._episode, self.np_random)
         named = _task_id(options)
         self._place = int(self.tasks.drawn(self._key, np.array([self._episode]), named)[0])
         self._told = self._task.prompt
