@@ -3,8 +3,11 @@
 import copy
 import os
 import pickle
-import resource
+import re
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import warnings
 
@@ -346,27 +349,41 @@ def test_arguments_that_cannot_be_are_refused():
             NetHackVectorEnv(**arguments)
 
 
-def test_too_few_open_files_are_said_before_any_game_begins(monkeypatch):
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (100, most[1]))
-        with pytest.raises(InputError, match=r"80 in 2 workers: .* the limit is 100: raise it \(ulimit -n 112\)"):
+def with_open_files(limit, code):
+    """Run a program that may have so many files open; this process may have more open already."""
+    start = (
+        "import resource\nfrom sandtable.envs.nethack.vector_env import InputError, NetHackVectorEnv\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", start + textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_too_few_open_files_are_said_before_any_game_begins():
+    said = with_open_files(
+        100,
+        """
+        try:
             NetHackVectorEnv(80, workers=2)
+        except InputError as error:
+            print(error)
         NetHackVectorEnv(2, workers=2).close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        """,
+    )
+    assert re.search(r"80 in 2 workers: .* the limit is 100: raise it \(ulimit -n 112\)", said)
 
 
 @pytest.mark.parametrize("record", [False, True])
 def test_as_many_games_as_the_open_files_allow_can_be_played(tmp_path, record):
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)
     folder = {"record": str(tmp_path / "games")} if record else {}
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (48 + 8 * record, most[1]))
-        ours = NetHackVectorEnv(8, workers=1, **folder)
+    with_open_files(
+        48 + 8 * record,
+        f"""
+        ours = NetHackVectorEnv(8, workers=1, **{folder})
         ours.reset(seed=0)
         ours.step([0] * 8)
         ours.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        """,
+    )
     assert len(list(tmp_path.glob("games/*.ttyrec3.bz2"))) == 8 * record
